@@ -1,0 +1,95 @@
+//! Foreign writes: changes to a tracked key by anything but our own commands. Each drops the key's entry, in the event
+//! itself, so that the next read in the same transaction or script already sends the value.
+//!
+//! A job after the unit would come too late: a read later in the unit would still see the entry, and a script that does
+//! SET and then HSET, the seed's writer, would lose the entry it has just written.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::server::context::Lookup;
+use crate::server::events::Class;
+use crate::server::{Context, KeyType, Str};
+use crate::{config, index, stats};
+
+/// Set while one of our own commands fires its events.
+static OWN_WRITE: AtomicBool = AtomicBool::new(false);
+
+/// Fires events of our own command, which are no foreign writes.
+pub(crate) fn not_foreign(fire: impl FnOnce()) {
+    OWN_WRITE.store(true, Relaxed);
+    fire();
+    OWN_WRITE.store(false, Relaxed);
+}
+
+/// A keyspace event, on any role and also while loading. Must be cheap for keys that are not tracked.
+pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) {
+    if OWN_WRITE.load(Relaxed) {
+        return;
+    }
+    if index::is_own_name(ctx, key) {
+        on_index_event(ctx, class);
+    } else if changes_the_value(class, event) && config::invalidate_on_write() {
+        drop_entry(ctx, key);
+    }
+}
+
+/// Whether an event tells of a change to a value that may be tracked. In doubt it does: a value is sent once more.
+fn changes_the_value(class: Class, event: &[u8]) -> bool {
+    match class {
+        Class::String | Class::Gone => true,
+        Class::Generic => !matches!(event, b"expire" | b"persist"),
+        // Writing into a collection needs one; only what stores a result replaces a string: SUNIONSTORE, SORT ... STORE,
+        // GEOSEARCHSTORE and so on, all with events of that ending.
+        Class::Collection => event.ends_with(b"store"),
+        Class::Hash => false,
+    }
+}
+
+fn drop_entry(ctx: &Context, key: Str<'_>) {
+    // Most keys are not tracked, so the check comes first; it must not create the index.
+    let tracked = ctx
+        .open(index::name(ctx), Lookup::Unseen)
+        .is_some_and(|index| index.key_type() == KeyType::Hash && index.hash_has(key));
+    // On a replica and while loading the HDEL comes with the stream.
+    if !tracked || ctx.is_following() {
+        return;
+    }
+    if index::Writer::open(ctx).is_ok_and(|mut index| index.remove(key)) {
+        ctx.propagate_from_event(|stream| stream.hdel(index::name(ctx), key));
+        stats::FOREIGN_WRITES_DROPPED.count();
+    }
+}
+
+/// Somebody else has written to the index, or created, replaced or deleted it.
+fn on_index_event(ctx: &Context, class: Class) {
+    if class != Class::Hash {
+        index::forget_table(ctx);
+    }
+    index::ensure_table(ctx);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_changes_of_the_value_are_foreign_writes() {
+        for (class, event, expected) in [
+            (Class::String, "set", true),
+            (Class::String, "incrby", true),
+            (Class::Generic, "del", true),
+            (Class::Generic, "rename_to", true),
+            (Class::Generic, "an event of a later server", true),
+            (Class::Generic, "expire", false),
+            (Class::Generic, "persist", false),
+            (Class::Gone, "expired", true),
+            (Class::Gone, "evicted", true),
+            (Class::Collection, "sunionstore", true),
+            (Class::Collection, "sortstore", true),
+            (Class::Collection, "sadd", false),
+            (Class::Hash, "hset", false),
+        ] {
+            assert_eq!(changes_the_value(class, event.as_bytes()), expected, "{class:?} {event}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Registers the settings as standard module configs: redis.conf, CONFIG GET/SET/REWRITE and MODULE LOADEX work.
+
+use std::cell::UnsafeCell;
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ptr::{self, NonNull};
+
+use redis_module::raw;
+
+use super::{Context, OwnedStr, Str};
+use crate::config::{self, ClockUnit};
+
+/// The value of `mtime.index-key`. Immutable between load and unload.
+static INDEX_KEY: MainThread<UnsafeCell<Option<IndexKey>>> = MainThread(UnsafeCell::new(None));
+
+struct IndexKey {
+    string: OwnedStr,
+    bytes: Box<[u8]>,
+}
+
+/// What only the main thread touches.
+struct MainThread<T>(T);
+
+// SAFETY: every access is by a function that the server calls on its main thread: it holds a `Context`, or is the
+// callback of a setting.
+unsafe impl<T> Sync for MainThread<T> {}
+
+/// The name of the index, as a string of the server and as bytes.
+fn current(_: &Context) -> Option<&IndexKey> {
+    // SAFETY: on the main thread, which the context proves; changed only in `set_index_key` and `release`, while the
+    // module loads or unloads, and then no handler runs that could have borrowed it.
+    unsafe { (*INDEX_KEY.0.get()).as_ref() }
+}
+
+/// The name of the index as a string of the server.
+pub(crate) fn index_key(ctx: &Context) -> Str<'_> {
+    match current(ctx) {
+        Some(key) => key.string.as_str(),
+        None => super::missing_call("a value of mtime.index-key"),
+    }
+}
+
+/// The name of the index as bytes.
+pub(crate) fn index_name(ctx: &Context) -> &[u8] {
+    current(ctx).map_or(&[], |key| &key.bytes)
+}
+
+/// Releases what the settings hold, when the module is unloaded or not loaded after all.
+pub(super) fn release() {
+    // SAFETY: see `current`.
+    unsafe { *INDEX_KEY.0.get() = None };
+}
+
+/// Registers all settings and takes their values from the configuration. `false` when the server refuses.
+pub(super) fn register(ctx: &Context) -> bool {
+    register_index_key(ctx)
+        && register_storage(ctx)
+        && register_invalidate(ctx)
+        && register_clock_unit(ctx)
+        && {
+            // SAFETY: the context is the one of OnLoad.
+            unsafe { api!(RedisModule_LoadConfigs)(ctx.as_ptr()) == OK }
+        }
+}
+
+fn register_index_key(ctx: &Context) -> bool {
+    // SAFETY: the context is the one of OnLoad, the texts are constants, and the functions fit the kind of setting.
+    unsafe {
+        api!(RedisModule_RegisterStringConfig)(
+            ctx.as_ptr(),
+            c"index-key".as_ptr(),
+            config::DEFAULT_INDEX_KEY.as_ptr(),
+            IMMUTABLE,
+            Some(get_index_key),
+            Some(set_index_key),
+            None,
+            ptr::null_mut(),
+        ) == OK
+    }
+}
+
+fn register_storage(ctx: &Context) -> bool {
+    register_enum(ctx, c"storage", IMMUTABLE, 0, &[(c"hash", 0), (c"keymeta", 1)], get_storage, set_storage)
+}
+
+fn register_clock_unit(ctx: &Context) -> bool {
+    let units = [
+        (c"s", ClockUnit::Seconds as c_int),
+        (c"ms", ClockUnit::Milliseconds as c_int),
+        (c"us", ClockUnit::Microseconds as c_int),
+    ];
+    let default = ClockUnit::Milliseconds as c_int;
+    register_enum(ctx, c"clock-unit", DEFAULT, default, &units, get_clock_unit, set_clock_unit)
+}
+
+fn register_enum(
+    ctx: &Context,
+    name: &CStr,
+    flags: c_uint,
+    default: c_int,
+    values: &[(&CStr, c_int)],
+    get: extern "C" fn(*const c_char, *mut c_void) -> c_int,
+    set: extern "C" fn(*const c_char, c_int, *mut c_void, *mut *mut raw::RedisModuleString) -> c_int,
+) -> bool {
+    let mut names: Vec<_> = values.iter().map(|(name, _)| name.as_ptr()).collect();
+    let numbers: Vec<_> = values.iter().map(|(_, number)| *number).collect();
+    let Ok(count) = c_int::try_from(values.len()) else { return false };
+    // SAFETY: the context is the one of OnLoad; the server copies the texts and the two arrays of `count` elements; the
+    // functions fit the kind of setting.
+    unsafe {
+        api!(RedisModule_RegisterEnumConfig)(
+            ctx.as_ptr(),
+            name.as_ptr(),
+            default,
+            flags,
+            names.as_mut_ptr(),
+            numbers.as_ptr(),
+            count,
+            Some(get),
+            Some(set),
+            None,
+            ptr::null_mut(),
+        ) == OK
+    }
+}
+
+fn register_invalidate(ctx: &Context) -> bool {
+    // SAFETY: the context is the one of OnLoad, the text is a constant, and the functions fit the kind of setting.
+    unsafe {
+        api!(RedisModule_RegisterBoolConfig)(
+            ctx.as_ptr(),
+            c"invalidate-on-write".as_ptr(),
+            1,
+            DEFAULT,
+            Some(get_invalidate),
+            Some(set_invalidate),
+            None,
+            ptr::null_mut(),
+        ) == OK
+    }
+}
+
+extern "C" fn get_index_key(_: *const c_char, _: *mut c_void) -> *mut raw::RedisModuleString {
+    // The server reads it and does not release it.
+    // SAFETY: see `current`.
+    let key = unsafe { (*INDEX_KEY.0.get()).as_ref() };
+    key.map_or(ptr::null_mut(), |key| key.string.as_str().as_ptr())
+}
+
+extern "C" fn set_index_key(
+    _: *const c_char,
+    value: *mut raw::RedisModuleString,
+    _: *mut c_void,
+    error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    let Some(value) = NonNull::new(value) else { return ERR };
+    // SAFETY: the server passes a live string, which stays alive during this call.
+    let value = unsafe { Str::from_raw(value) };
+    let bytes = value.as_bytes();
+    if bytes.is_empty() {
+        return refuse(error, b"mtime.index-key must not be empty");
+    }
+    // A copy: the setting outlives the string that the server passes.
+    let key = IndexKey { string: OwnedStr::new(bytes), bytes: bytes.into() };
+    // SAFETY: see `current`: the setting is immutable, so the server calls this only while the module loads.
+    unsafe { *INDEX_KEY.0.get() = Some(key) };
+    OK
+}
+
+extern "C" fn get_storage(_: *const c_char, _: *mut c_void) -> c_int {
+    0
+}
+
+extern "C" fn set_storage(
+    _: *const c_char,
+    value: c_int,
+    _: *mut c_void,
+    error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    if value == 0 { OK } else { refuse(error, b"mtime.storage keymeta is not available in this version") }
+}
+
+extern "C" fn get_clock_unit(_: *const c_char, _: *mut c_void) -> c_int {
+    config::clock_unit() as c_int
+}
+
+extern "C" fn set_clock_unit(
+    _: *const c_char,
+    value: c_int,
+    _: *mut c_void,
+    _: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    config::set_clock_unit(ClockUnit::from_number(value));
+    OK
+}
+
+extern "C" fn get_invalidate(_: *const c_char, _: *mut c_void) -> c_int {
+    c_int::from(config::invalidate_on_write())
+}
+
+extern "C" fn set_invalidate(
+    _: *const c_char,
+    value: c_int,
+    _: *mut c_void,
+    _: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    config::set_invalidate_on_write(value != 0);
+    OK
+}
+
+/// Answers why a value is refused.
+fn refuse(error: *mut *mut raw::RedisModuleString, reason: &[u8]) -> c_int {
+    if !error.is_null() {
+        // SAFETY: a valid place for a string, which the server then releases.
+        unsafe { *error = OwnedStr::new(reason).into_raw() };
+    }
+    ERR
+}
+
+const OK: c_int = 0;
+const ERR: c_int = 1;
+const DEFAULT: c_uint = raw::REDISMODULE_CONFIG_DEFAULT;
+const IMMUTABLE: c_uint = raw::REDISMODULE_CONFIG_IMMUTABLE;

@@ -1,0 +1,129 @@
+//! Events of the server: changes of keys, and of whole datasets.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+use redis_module::raw;
+
+use super::{Context, Str, propagation};
+use crate::{foreign_writes, index};
+
+/// The class of a keyspace event, as far as this module tells classes apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Class {
+    /// Commands on strings.
+    String,
+    /// Commands on keys of any type: DEL, RENAME, EXPIRE and so on.
+    Generic,
+    /// Commands on hashes.
+    Hash,
+    /// Commands on lists, sets and sorted sets, which can overwrite a string (`SUNIONSTORE`).
+    Collection,
+    /// A key has expired or was evicted, or another module has changed it.
+    Gone,
+}
+
+/// Subscribes to everything of interest. `false` when the server refuses.
+pub(super) fn subscribe(ctx: &Context) -> bool {
+    // SAFETY: the context is the one of OnLoad.
+    let keyspace =
+        unsafe { api!(RedisModule_SubscribeToKeyspaceEvents)(ctx.as_ptr(), CLASSES, Some(on_key)) };
+    let datasets: [(u64, raw::RedisModuleEventCallback); 7] = [
+        (raw::REDISMODULE_EVENT_LOADING, Some(on_loading)),
+        (raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, Some(on_async_load)),
+        (raw::REDISMODULE_EVENT_FLUSHDB, Some(on_replaced)),
+        (raw::REDISMODULE_EVENT_SWAPDB, Some(on_replaced)),
+        (raw::REDISMODULE_EVENT_FORK_CHILD, Some(on_listeners)),
+        (raw::REDISMODULE_EVENT_REPLICA_CHANGE, Some(on_listeners)),
+        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_listeners)),
+    ];
+    keyspace == 0
+        && datasets.into_iter().all(|(id, callback)| {
+            let event = raw::RedisModuleEvent { id, dataver: 1 };
+            // SAFETY: the context is the one of OnLoad. An event that the server does not know is an error, not more.
+            unsafe { api!(RedisModule_SubscribeToServerEvent)(ctx.as_ptr(), event, callback) == 0 }
+        })
+}
+
+const CLASSES: c_int = raw::REDISMODULE_NOTIFY_STRING
+    | raw::REDISMODULE_NOTIFY_GENERIC
+    | raw::REDISMODULE_NOTIFY_HASH
+    | COLLECTIONS
+    | GONE;
+const COLLECTIONS: c_int =
+    raw::REDISMODULE_NOTIFY_LIST | raw::REDISMODULE_NOTIFY_SET | raw::REDISMODULE_NOTIFY_ZSET;
+const GONE: c_int =
+    raw::REDISMODULE_NOTIFY_EXPIRED | raw::REDISMODULE_NOTIFY_EVICTED | raw::REDISMODULE_NOTIFY_MODULE;
+
+extern "C" fn on_key(
+    ctx: *mut raw::RedisModuleCtx,
+    class: c_int,
+    event: *const c_char,
+    key: *mut raw::RedisModuleString,
+) -> c_int {
+    let (Some(ctx), Some(key)) = (NonNull::new(ctx), NonNull::new(key)) else { return 0 };
+    if event.is_null() {
+        return 0;
+    }
+    let class = match class {
+        raw::REDISMODULE_NOTIFY_STRING => Class::String,
+        raw::REDISMODULE_NOTIFY_GENERIC => Class::Generic,
+        raw::REDISMODULE_NOTIFY_HASH => Class::Hash,
+        class if class & COLLECTIONS != 0 => Class::Collection,
+        _ => Class::Gone,
+    };
+    // SAFETY: the server's context for this call.
+    let ctx = unsafe { Context::from_raw(ctx) };
+    // SAFETY: the event's name ends with a NUL and lives during this call.
+    let event = unsafe { CStr::from_ptr(event) };
+    // SAFETY: the key's name lives during this call.
+    let key = unsafe { Str::from_raw(key) };
+    guarded(&ctx, || foreign_writes::on_event(&ctx, class, event.to_bytes(), key));
+    0
+}
+
+extern "C" fn on_loading(
+    ctx: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    _: *mut c_void,
+) {
+    if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
+        on_dataset(ctx, index::ensure_tables);
+        on_dataset(ctx, propagation::look_for_listeners);
+    }
+}
+
+extern "C" fn on_async_load(
+    ctx: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    _: *mut c_void,
+) {
+    if subevent == raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED {
+        on_dataset(ctx, index::ensure_tables);
+    }
+}
+
+extern "C" fn on_replaced(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    on_dataset(ctx, |_| index::forget_tables());
+}
+
+extern "C" fn on_listeners(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    on_dataset(ctx, propagation::look_for_listeners);
+}
+
+fn on_dataset(ctx: *mut raw::RedisModuleCtx, handle: fn(&Context)) {
+    let Some(ctx) = NonNull::new(ctx) else { return };
+    // SAFETY: the server's context for this call.
+    let ctx = unsafe { Context::from_raw(ctx) };
+    guarded(&ctx, || handle(&ctx));
+}
+
+/// A panic must not cross the border.
+fn guarded(ctx: &Context, handle: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(handle)).is_err() {
+        ctx.log_warning("panic in an event handler, ignored; please report it");
+    }
+}

@@ -1,0 +1,112 @@
+//! Propagation: the core commands that stand for ours in the AOF and for the replicas, so that reading the stream needs
+//! no module.
+//!
+//! Building those commands costs more than the write itself, so it is left out while nobody listens: no AOF, no replica,
+//! no backlog. The server does not tell when that changes, but whoever begins to listen gets a snapshot first, made by a
+//! forked child, or has a backlog to go on from. What is written before the fork is in the snapshot; the fork is an
+//! event, in which we look again, before the next command. A backlog that exists without a fork comes from a load or
+//! from the time as a replica, which are events too.
+
+use std::ffi::{CStr, c_int};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use redis_module::raw;
+
+use super::{Context, Str};
+
+/// Whether somebody may be listening. Only ever wrong towards "yes", which costs time.
+static LISTENED_TO: AtomicBool = AtomicBool::new(true);
+
+/// Finds out whether somebody listens.
+pub(super) fn look_for_listeners(ctx: &Context) {
+    // In a cluster a slot migration listens too.
+    let listened_to = ctx.has_aof() || ctx.is_cluster() || may_have_replicas(ctx);
+    LISTENED_TO.store(listened_to, Relaxed);
+}
+
+/// In doubt, yes.
+fn may_have_replicas(ctx: &Context) -> bool {
+    // SAFETY: the context is the one of this call; the text is a constant.
+    let info = unsafe { api!(RedisModule_GetServerInfo)(ctx.as_ptr(), c"replication".as_ptr()) };
+    let field = |name: &CStr| {
+        let mut error: c_int = 0;
+        // SAFETY: live information, a constant name, and a valid place to write an int to.
+        let value =
+            unsafe { api!(RedisModule_ServerInfoGetFieldUnsigned)(info, name.as_ptr(), &raw mut error) };
+        if error == 0 { value } else { 1 }
+    };
+    let has_any = field(c"connected_slaves") != 0 || field(c"repl_backlog_active") != 0;
+    // SAFETY: live information, freed once.
+    unsafe { api!(RedisModule_FreeServerInfo)(ctx.as_ptr(), info) };
+    has_any
+}
+
+/// Where core commands go to.
+pub(crate) struct Stream<'ctx>(&'ctx Context);
+
+impl Context {
+    /// Propagates what `write` writes, as one transaction, and counts a change of the dataset. Only in commands.
+    pub(crate) fn propagate(&self, write: impl FnOnce(&Stream<'_>)) {
+        if LISTENED_TO.load(Relaxed) {
+            write(&Stream(self));
+        } else {
+            // Raises the counter of changes, on which the automatic saving depends, and goes nowhere.
+            // SAFETY: the context is the one of this command.
+            unsafe { api!(RedisModule_ReplicateVerbatim)(self.as_ptr()) };
+        }
+    }
+
+    /// As [`Self::propagate`], for events: their context has no command that could stand for the change.
+    pub(crate) fn propagate_from_event(&self, write: impl FnOnce(&Stream<'_>)) {
+        write(&Stream(self));
+    }
+}
+
+/// `replicate!(stream, c"HSET", c"sss", index.as_ptr(), key.as_ptr(), mtime.as_ptr())`
+macro_rules! replicate {
+    ($stream:expr, $command:literal, $format:literal, $($argument:expr),+) => {
+        // SAFETY: the format names the arguments: `s` a live string of the server, `c` a constant that ends with a NUL,
+        // `l` a long long.
+        unsafe {
+            api!(RedisModule_Replicate)($stream.0.as_ptr(), $command.as_ptr(), $format.as_ptr(), $($argument),+)
+        }
+    };
+}
+
+impl Stream<'_> {
+    /// `SET key value`.
+    pub(crate) fn set(&self, key: Str<'_>, value: Str<'_>) {
+        replicate!(self, c"SET", c"ss", key.as_ptr(), value.as_ptr());
+    }
+
+    /// `SET key value PXAT deadline`; the deadline in milliseconds of Unix time.
+    pub(crate) fn set_until(&self, key: Str<'_>, value: Str<'_>, deadline: i64) {
+        replicate!(self, c"SET", c"sscl", key.as_ptr(), value.as_ptr(), c"PXAT".as_ptr(), deadline);
+    }
+
+    /// `SET key value KEEPTTL`.
+    pub(crate) fn set_keepttl(&self, key: Str<'_>, value: Str<'_>) {
+        replicate!(self, c"SET", c"ssc", key.as_ptr(), value.as_ptr(), c"KEEPTTL".as_ptr());
+    }
+
+    /// `HSET hash field value`.
+    pub(crate) fn hset(&self, hash: Str<'_>, field: Str<'_>, value: Str<'_>) {
+        replicate!(self, c"HSET", c"sss", hash.as_ptr(), field.as_ptr(), value.as_ptr());
+    }
+
+    /// `HDEL hash field`.
+    pub(crate) fn hdel(&self, hash: Str<'_>, field: Str<'_>) {
+        replicate!(self, c"HDEL", c"ss", hash.as_ptr(), field.as_ptr());
+    }
+
+    /// `DEL key`.
+    pub(crate) fn del(&self, key: Str<'_>) {
+        replicate!(self, c"DEL", c"s", key.as_ptr());
+    }
+}
+
+impl Context {
+    fn has_aof(&self) -> bool {
+        self.flags() & raw::REDISMODULE_CTX_FLAGS_AOF != 0
+    }
+}
