@@ -108,10 +108,10 @@ impl StringRead<'_> {
         drop(key);
         ctx.reply_get(name);
         // Under an LFU policy both look-ups have counted a use. Only one was asked for.
-        if let Some(frequency) = frequency {
-            if let Some(mut key) = ctx.open(name, Lookup::Peek) {
-                key.set_access_frequency(frequency);
-            }
+        if let Some(frequency) = frequency
+            && let Some(mut key) = ctx.open(name, Lookup::Peek)
+        {
+            key.set_access_frequency(frequency);
         }
     }
 }

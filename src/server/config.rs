@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
-use super::{Context, OwnedStr, Str};
+use super::{Context, OwnedStr, Str, events};
 use crate::config::{self, ClockUnit};
 
 /// The value of `mtime.index-key`. Immutable between load and unload.
@@ -133,7 +133,7 @@ fn register_invalidate(ctx: &Context) -> bool {
             DEFAULT,
             Some(get_invalidate),
             Some(set_invalidate),
-            None,
+            Some(apply_invalidate),
             ptr::null_mut(),
         ) == OK
     }
@@ -205,6 +205,21 @@ extern "C" fn set_invalidate(
 ) -> c_int {
     config::set_invalidate_on_write(value != 0);
     OK
+}
+
+extern "C" fn apply_invalidate(
+    ctx: *mut raw::RedisModuleCtx,
+    _: *mut c_void,
+    error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    let Some(ctx) = NonNull::new(ctx) else { return ERR };
+    // SAFETY: the server's context for this call.
+    let ctx = unsafe { Context::from_raw(ctx) };
+    if events::watch_writes(&ctx, config::invalidate_on_write()) {
+        OK
+    } else {
+        refuse(error, b"the server refuses the subscription to keyspace events")
+    }
 }
 
 /// Answers why a value is refused.

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use redis_module::raw;
 
@@ -24,11 +25,11 @@ pub(crate) enum Class {
     Gone,
 }
 
-/// Subscribes to everything of interest. `false` when the server refuses.
+/// Whether we are subscribed to the events that only foreign writes are about.
+static WATCHES_WRITES: AtomicBool = AtomicBool::new(false);
+
+/// Subscribes to what must be known about the index and the dataset. `false` when the server refuses.
 pub(super) fn subscribe(ctx: &Context) -> bool {
-    // SAFETY: the context is the one of OnLoad.
-    let keyspace =
-        unsafe { api!(RedisModule_SubscribeToKeyspaceEvents)(ctx.as_ptr(), CLASSES, Some(on_key)) };
     let datasets: [(u64, raw::RedisModuleEventCallback); 7] = [
         (raw::REDISMODULE_EVENT_LOADING, Some(on_loading)),
         (raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, Some(on_async_load)),
@@ -38,7 +39,7 @@ pub(super) fn subscribe(ctx: &Context) -> bool {
         (raw::REDISMODULE_EVENT_REPLICA_CHANGE, Some(on_listeners)),
         (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_listeners)),
     ];
-    keyspace == 0
+    subscribe_to(ctx, INDEX_CLASSES)
         && datasets.into_iter().all(|(id, callback)| {
             let event = raw::RedisModuleEvent { id, dataver: 1 };
             // SAFETY: the context is the one of OnLoad. An event that the server does not know is an error, not more.
@@ -46,15 +47,48 @@ pub(super) fn subscribe(ctx: &Context) -> bool {
         })
 }
 
-const CLASSES: c_int = raw::REDISMODULE_NOTIFY_STRING
-    | raw::REDISMODULE_NOTIFY_GENERIC
+/// Subscribes to the rest of the events that foreign writes fire, or takes that back where the server can: then a
+/// foreign write on a string does not even call us. `false` when the server refuses.
+pub(super) fn watch_writes(ctx: &Context, watch: bool) -> bool {
+    if watch == WATCHES_WRITES.load(Relaxed) {
+        return true;
+    }
+    let changed = if watch {
+        subscribe_to(ctx, WRITE_CLASSES)
+    } else if offered!(RedisModule_UnsubscribeFromKeyspaceEvents) {
+        // SAFETY: the context is one of this module; the classes and the function are those of the subscription.
+        unsafe {
+            api!(RedisModule_UnsubscribeFromKeyspaceEvents)(ctx.as_ptr(), WRITE_CLASSES, Some(on_key)) == 0
+        }
+    } else {
+        // The subscription stays, and its events are ignored.
+        return true;
+    };
+    if changed {
+        WATCHES_WRITES.store(watch, Relaxed);
+    }
+    changed
+}
+
+/// At load: a module that comes back after an unload may find its old statics.
+pub(super) fn reset() {
+    WATCHES_WRITES.store(false, Relaxed);
+}
+
+fn subscribe_to(ctx: &Context, classes: c_int) -> bool {
+    // SAFETY: the context is one of this module; the function has the signature of a keyspace callback.
+    unsafe { api!(RedisModule_SubscribeToKeyspaceEvents)(ctx.as_ptr(), classes, Some(on_key)) == 0 }
+}
+
+/// What may create, replace or delete the index.
+const INDEX_CLASSES: c_int = raw::REDISMODULE_NOTIFY_GENERIC
     | raw::REDISMODULE_NOTIFY_HASH
-    | COLLECTIONS
-    | GONE;
+    | raw::REDISMODULE_NOTIFY_EXPIRED
+    | raw::REDISMODULE_NOTIFY_EVICTED;
+/// What else may change or overwrite a string.
+const WRITE_CLASSES: c_int = raw::REDISMODULE_NOTIFY_STRING | COLLECTIONS | raw::REDISMODULE_NOTIFY_MODULE;
 const COLLECTIONS: c_int =
     raw::REDISMODULE_NOTIFY_LIST | raw::REDISMODULE_NOTIFY_SET | raw::REDISMODULE_NOTIFY_ZSET;
-const GONE: c_int =
-    raw::REDISMODULE_NOTIFY_EXPIRED | raw::REDISMODULE_NOTIFY_EVICTED | raw::REDISMODULE_NOTIFY_MODULE;
 
 extern "C" fn on_key(
     ctx: *mut raw::RedisModuleCtx,

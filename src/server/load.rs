@@ -154,10 +154,11 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
         raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
     // SAFETY: the context is the one of OnLoad.
     unsafe { api!(RedisModule_SetModuleOptions)(ctx.as_ptr(), options.cast_signed()) };
+    stats::reset();
+    events::reset();
     if !config::register(ctx) {
         return Err("the configuration is not accepted".into());
     }
-    stats::reset();
     command::add_category(ctx);
     if !(module.commands)(&Loader(ctx)) {
         return Err("a command cannot be registered: is there another module with the same one?".into());
