@@ -59,11 +59,11 @@ pub(crate) enum Condition {
 }
 
 impl Condition {
-    /// Whether a write with the mtime `new` may go ahead.
-    pub(crate) fn allows(self, state: State, new: Mtime) -> bool {
+    /// Whether a write with the mtime `new` may go ahead; `None` is the mtime after the latest possible, which nobody has.
+    pub(crate) fn allows(self, state: State, new: Option<Mtime>) -> bool {
         match (self, state) {
             (Self::Always, _) => true,
-            (Self::IfNewer, State::Tracked(stored)) => new > stored,
+            (Self::IfNewer, State::Tracked(stored)) => new.is_some_and(|new| new > stored),
             (Self::IfNewer, State::Missing | State::Untracked) => true,
             (Self::IfEq(expected), State::Tracked(stored)) => stored == expected,
             (Self::IfEq(_), State::Missing | State::Untracked) => false,
@@ -74,12 +74,12 @@ impl Condition {
 }
 
 /// What `*` stands for: the clock's time, but always later than the stored mtime, so that it never goes back even if
-/// the clock does. `None` when no integer is later.
+/// the clock does. `None` when no number is later.
 pub(crate) fn assigned(clock: i64, state: State) -> Option<Mtime> {
     let clock = Mtime::from_i64(clock);
     match state {
         State::Missing | State::Untracked => Some(clock),
-        State::Tracked(stored) => stored.next_integer().map(|next| next.max(clock)),
+        State::Tracked(stored) => stored.successor().map(|next| next.max(clock)),
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
             (IfExists, [false, true, true, true, true]),
         ] {
             let states = [Missing, Untracked, Tracked(at(4)), Tracked(at(5)), Tracked(at(6))];
-            assert_eq!(states.map(|state| condition.allows(state, at(5))), expected, "{condition:?}");
+            assert_eq!(states.map(|state| condition.allows(state, Some(at(5)))), expected, "{condition:?}");
         }
     }
 
@@ -130,6 +130,9 @@ mod tests {
         assert_eq!(assigned(100, State::Tracked(at(50))), Some(at(100)));
         assert_eq!(assigned(100, State::Tracked(at(100))), Some(at(101)));
         assert_eq!(assigned(100, State::Tracked(at(500))), Some(at(501)));
-        assert_eq!(assigned(100, State::Tracked(at(i64::MAX))), None);
+        let fraction = Mtime::parse(b"500.5").unwrap();
+        assert_eq!(assigned(100, State::Tracked(fraction)), Mtime::parse(b"501.5"));
+        let largest = Mtime::parse(b"1.7976931348623157e308").unwrap();
+        assert_eq!(assigned(100, State::Tracked(largest)), None);
     }
 }

@@ -72,16 +72,15 @@ impl Command for MtSet {
             _ => state(&opened, &index, key),
         };
         let mtime = match request.mtime {
-            NewMtime::Given(mtime) => mtime,
-            NewMtime::Assigned => {
-                freshness::assigned(config::clock_unit().now(), state).ok_or(Refusal::NO_LATER_MTIME)?
-            }
+            NewMtime::Given(mtime) => Some(mtime),
+            NewMtime::Assigned => freshness::assigned(config::clock_unit().now(), state),
         };
         if !unconditional && !request.condition.allows(state, mtime) {
             stats::SETS_REFUSED.count();
             ctx.reply_null();
             return Ok(());
         }
+        let mtime = mtime.ok_or(Refusal::NO_LATER_MTIME)?;
 
         let entry = match request.mtime {
             NewMtime::Given(_) => Entry::of_argument(mtime, mtime_argument),

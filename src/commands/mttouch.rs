@@ -43,7 +43,7 @@ impl Command for MtTouch {
         }
         let mut index = index::Writer::open(ctx)?;
         let allowed = opened.key_type() == KeyType::String
-            && request.condition.allows(state(&opened, &index, key), request.mtime);
+            && request.condition.allows(state(&opened, &index, key), Some(request.mtime));
         if !allowed {
             ctx.reply_integer(0);
             return Ok(());
