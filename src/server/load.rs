@@ -8,6 +8,7 @@ use std::ptr::{self, NonNull};
 use redis_module::raw;
 
 use super::{Context, command, config, context, events, info, propagation};
+use crate::config::invalidate_on_write;
 use crate::stats;
 
 /// Lets `lib.rs` register commands while the module loads.
@@ -163,7 +164,9 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
     if !(module.commands)(&Loader(ctx)) {
         return Err("a command cannot be registered: is there another module with the same one?".into());
     }
-    if !events::subscribe(ctx) || !info::register(ctx) {
+    // Some servers apply settings while they load the module, others only when they change.
+    let subscribed = events::subscribe(ctx) && events::watch_writes(ctx, invalidate_on_write());
+    if !subscribed || !info::register(ctx) {
         return Err("the server refuses a subscription".into());
     }
     propagation::look_for_listeners(ctx);
