@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::server::context::Lookup;
 use crate::server::events::Class;
-use crate::server::{Context, KeyType, Str};
-use crate::{config, index, stats};
+use crate::server::{Context, Str};
+use crate::{config, index, stats, tracked_keys};
 
 /// Set while one of our own commands fires its events.
 static OWN_WRITE: AtomicBool = AtomicBool::new(false);
@@ -27,7 +27,7 @@ pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) 
         return;
     }
     if index::is_own_name(ctx, key) {
-        on_index_event(ctx, class);
+        on_index_event(ctx, class, event);
     } else if changes_the_value(class, event) && config::invalidate_on_write() {
         drop_entry(ctx, key);
     }
@@ -46,26 +46,35 @@ fn changes_the_value(class: Class, event: &[u8]) -> bool {
 }
 
 fn drop_entry(ctx: &Context, key: Str<'_>) {
-    // Most keys are not tracked, so the check comes first; it must not create the index.
-    let tracked = ctx
-        .open(index::name(ctx), Lookup::Unseen)
-        .is_some_and(|index| index.key_type() == KeyType::Hash && index.hash_has(key));
-    // On a replica and while loading the HDEL comes with the stream.
-    if !tracked || ctx.is_following() {
+    // Most keys are not tracked. On a replica and while loading the HDEL comes with the stream.
+    if !tracked_keys::may_contain(ctx, key) || ctx.is_following() {
         return;
     }
-    if index::Writer::open(ctx).is_ok_and(|mut index| index.remove(key)) {
+    // Looks before it opens the index for writing, which would create it.
+    let tracked = index::Reader::open(ctx, Lookup::Unseen).is_some_and(|index| index.has(key));
+    if tracked && index::Writer::open(ctx).is_ok_and(|mut index| index.remove(key)) {
         ctx.propagate_from_event(|stream| stream.hdel(index::name(ctx), key));
         stats::FOREIGN_WRITES_DROPPED.count();
     }
 }
 
 /// Somebody else has written to the index, or created, replaced or deleted it.
-fn on_index_event(ctx: &Context, class: Class) {
+fn on_index_event(ctx: &Context, class: Class, event: &[u8]) {
     if class != Class::Hash {
         index::forget_table(ctx);
     }
+    if !only_removes(event) {
+        tracked_keys::forget(ctx);
+    }
     index::ensure_table(ctx);
+}
+
+/// Whether an event on the index tells that it has lost entries, or none. In doubt it has new ones.
+fn only_removes(event: &[u8]) -> bool {
+    matches!(
+        event,
+        b"hdel" | b"del" | b"expire" | b"persist" | b"expired" | b"evicted" | b"rename_from" | b"move_from"
+    )
 }
 
 #[cfg(test)]

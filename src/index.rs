@@ -10,6 +10,7 @@ use crate::errors::Refusal;
 use crate::mtime::Mtime;
 use crate::server::context::Lookup;
 use crate::server::{Context, Key, KeyType, OwnedStr, Str, config};
+use crate::tracked_keys;
 
 /// The name of the index.
 pub(crate) fn name(ctx: &Context) -> Str<'_> {
@@ -42,6 +43,11 @@ impl<'ctx> Reader<'ctx> {
     /// The entry may have outlived its key: the caller looks at the key too.
     pub(crate) fn mtime(&self, key: Str<'_>) -> Option<Mtime> {
         Mtime::parse(self.0.hash_get(key)?.as_str().as_bytes())
+    }
+
+    /// Whether a key has an entry, readable or not.
+    pub(crate) fn has(&self, key: Str<'_>) -> bool {
+        self.0.hash_has(key)
     }
 }
 
@@ -79,6 +85,7 @@ impl<'ctx> Writer<'ctx> {
 
     /// Sets the mtime of a key, without propagation.
     pub(crate) fn set(&mut self, key: Str<'_>, mtime: Str<'_>) {
+        tracked_keys::insert(self.ctx, key);
         self.index.hash_set(key, mtime);
         let created = !std::mem::replace(&mut self.exists, true);
         if created || !is_known_table(self.ctx) {
@@ -153,7 +160,8 @@ pub(crate) fn forget_table(ctx: &Context) {
 }
 
 /// The index of any database may have been replaced.
-pub(crate) fn forget_tables() {
+pub(crate) fn forget_tables(ctx: &Context) {
+    tracked_keys::forget(ctx);
     for known in &KNOWN_TABLES {
         known.store(false, Relaxed);
     }
@@ -173,7 +181,7 @@ pub(crate) fn ensure_table(ctx: &Context) {
 
 /// After a load: what was a hash table comes back as a listpack if it is small.
 pub(crate) fn ensure_tables(ctx: &Context) {
-    forget_tables();
+    forget_tables(ctx);
     for number in 0.. {
         if !ctx.select_db(number) {
             break;

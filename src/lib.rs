@@ -9,12 +9,14 @@ mod args;
 mod commands;
 mod config;
 mod errors;
+mod filter;
 mod foreign_writes;
 mod freshness;
 mod index;
 mod mtime;
 mod server;
 mod stats;
+mod tracked_keys;
 mod value;
 
 use server::load::Module;

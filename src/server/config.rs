@@ -1,39 +1,25 @@
 //! Registers the settings as standard module configs: redis.conf, CONFIG GET/SET/REWRITE and MODULE LOADEX work.
 
-use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
+use super::main_thread::MainThread;
 use super::{Context, OwnedStr, Str, events};
 use crate::config::{self, ClockUnit};
 
 /// The value of `mtime.index-key`. Immutable between load and unload.
-static INDEX_KEY: MainThread<UnsafeCell<Option<IndexKey>>> = MainThread(UnsafeCell::new(None));
+static INDEX_KEY: MainThread<Option<IndexKey>> = MainThread::new(None);
 
 struct IndexKey {
     string: OwnedStr,
     bytes: Box<[u8]>,
 }
 
-/// What only the main thread touches.
-struct MainThread<T>(T);
-
-// SAFETY: every access is by a function that the server calls on its main thread: it holds a `Context`, or is the
-// callback of a setting.
-unsafe impl<T> Sync for MainThread<T> {}
-
-/// The name of the index, as a string of the server and as bytes.
-fn current(_: &Context) -> Option<&IndexKey> {
-    // SAFETY: on the main thread, which the context proves; changed only in `set_index_key` and `release`, while the
-    // module loads or unloads, and then no handler runs that could have borrowed it.
-    unsafe { (*INDEX_KEY.0.get()).as_ref() }
-}
-
 /// The name of the index as a string of the server.
 pub(crate) fn index_key(ctx: &Context) -> Str<'_> {
-    match current(ctx) {
+    match INDEX_KEY.get(ctx) {
         Some(key) => key.string.as_str(),
         None => super::missing_call("a value of mtime.index-key"),
     }
@@ -41,13 +27,13 @@ pub(crate) fn index_key(ctx: &Context) -> Str<'_> {
 
 /// The name of the index as bytes.
 pub(crate) fn index_name(ctx: &Context) -> &[u8] {
-    current(ctx).map_or(&[], |key| &key.bytes)
+    INDEX_KEY.get(ctx).as_ref().map_or(&[], |key| &key.bytes)
 }
 
 /// Releases what the settings hold, when the module is unloaded or not loaded after all.
 pub(super) fn release() {
-    // SAFETY: see `current`.
-    unsafe { *INDEX_KEY.0.get() = None };
+    // SAFETY: called by the server on its main thread, while no handler runs that could have borrowed the name.
+    unsafe { INDEX_KEY.set(None) };
 }
 
 /// Registers all settings and takes their values from the configuration. `false` when the server refuses.
@@ -141,9 +127,9 @@ fn register_invalidate(ctx: &Context) -> bool {
 
 extern "C" fn get_index_key(_: *const c_char, _: *mut c_void) -> *mut raw::RedisModuleString {
     // The server reads it and does not release it.
-    // SAFETY: see `current`.
-    let key = unsafe { (*INDEX_KEY.0.get()).as_ref() };
-    key.map_or(ptr::null_mut(), |key| key.string.as_str().as_ptr())
+    // SAFETY: called by the server on its main thread.
+    let key = unsafe { INDEX_KEY.get_unproven() };
+    key.as_ref().map_or(ptr::null_mut(), |key| key.string.as_str().as_ptr())
 }
 
 extern "C" fn set_index_key(
@@ -161,8 +147,9 @@ extern "C" fn set_index_key(
     }
     // A copy: the setting outlives the string that the server passes.
     let key = IndexKey { string: OwnedStr::new(bytes), bytes: bytes.into() };
-    // SAFETY: see `current`: the setting is immutable, so the server calls this only while the module loads.
-    unsafe { *INDEX_KEY.0.get() = Some(key) };
+    // SAFETY: called by the server on its main thread, and because the setting is immutable only while the module loads,
+    // when no handler runs that could have borrowed the name.
+    unsafe { INDEX_KEY.set(Some(key)) };
     OK
 }
 

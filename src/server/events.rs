@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use redis_module::raw;
 
 use super::{Context, Str, propagation};
-use crate::{foreign_writes, index};
+use crate::{foreign_writes, index, tracked_keys};
 
 /// The class of a keyspace event, as far as this module tells classes apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,11 +30,12 @@ static WATCHES_WRITES: AtomicBool = AtomicBool::new(false);
 
 /// Subscribes to what must be known about the index and the dataset. `false` when the server refuses.
 pub(super) fn subscribe(ctx: &Context) -> bool {
-    let datasets: [(u64, raw::RedisModuleEventCallback); 7] = [
+    let datasets: [(u64, raw::RedisModuleEventCallback); 8] = [
         (raw::REDISMODULE_EVENT_LOADING, Some(on_loading)),
         (raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, Some(on_async_load)),
         (raw::REDISMODULE_EVENT_FLUSHDB, Some(on_replaced)),
         (raw::REDISMODULE_EVENT_SWAPDB, Some(on_replaced)),
+        (raw::REDISMODULE_EVENT_CRON_LOOP, Some(on_tick)),
         (raw::REDISMODULE_EVENT_FORK_CHILD, Some(on_listeners)),
         (raw::REDISMODULE_EVENT_REPLICA_CHANGE, Some(on_listeners)),
         (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_listeners)),
@@ -141,11 +142,15 @@ extern "C" fn on_async_load(
 }
 
 extern "C" fn on_replaced(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
-    on_dataset(ctx, |_| index::forget_tables());
+    on_dataset(ctx, index::forget_tables);
 }
 
 extern "C" fn on_listeners(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     on_dataset(ctx, propagation::look_for_listeners);
+}
+
+extern "C" fn on_tick(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    on_dataset(ctx, tracked_keys::tick);
 }
 
 fn on_dataset(ctx: *mut raw::RedisModuleCtx, handle: fn(&Context)) {

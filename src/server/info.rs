@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use redis_module::raw;
 
 use super::Context;
-use crate::stats;
+use crate::{stats, tracked_keys};
 
 /// Registers the section. `false` when the server refuses.
 pub(super) fn register(ctx: &Context) -> bool {
@@ -25,4 +25,7 @@ extern "C" fn report(info: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_in
         // SAFETY: the server's context for this call, after a section was begun; the name ends with a NUL.
         unsafe { api!(RedisModule_InfoAddFieldULongLong)(info, name.as_ptr(), counter.get()) };
     }
+    let known = u64::from(tracked_keys::are_known());
+    // SAFETY: as above.
+    unsafe { api!(RedisModule_InfoAddFieldULongLong)(info, c"tracked_keys_known".as_ptr(), known) };
 }

@@ -73,6 +73,9 @@ required!(
     RedisModule_ReplyWithNull,
     RedisModule_ReplyWithSimpleString,
     RedisModule_ReplyWithStringBuffer,
+    RedisModule_ScanCursorCreate,
+    RedisModule_ScanCursorDestroy,
+    RedisModule_ScanKey,
     RedisModule_SelectDb,
     RedisModule_ServerInfoGetFieldUnsigned,
     RedisModule_SetAbsExpire,
@@ -123,9 +126,15 @@ fn load(ctx: *mut raw::RedisModuleCtx, argument_count: c_int, module: &Module) -
 }
 
 fn refuse(ctx: &Context, reason: &str) -> c_int {
-    config::release();
+    release(ctx);
     log(Some(ctx), c"warning", &format!("module mtime not loaded: {reason}"));
     ERR
+}
+
+/// Gives back what the module holds outside of the dataset.
+fn release(ctx: &Context) {
+    crate::tracked_keys::forget(ctx);
+    config::release();
 }
 
 fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), String> {
@@ -232,7 +241,11 @@ unsafe extern "C" fn RedisModule_OnLoad(
 /// What the server calls before it unloads the module. Nothing of the dataset needs it: the index is a plain hash.
 #[cfg(not(test))]
 #[unsafe(no_mangle)]
-extern "C" fn RedisModule_OnUnload(_: *mut raw::RedisModuleCtx) -> c_int {
-    config::release();
+extern "C" fn RedisModule_OnUnload(ctx: *mut raw::RedisModuleCtx) -> c_int {
+    if let Some(ctx) = NonNull::new(ctx) {
+        // SAFETY: the server's context for this call.
+        let ctx = unsafe { Context::from_raw(ctx) };
+        release(&ctx);
+    }
     OK
 }

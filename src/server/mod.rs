@@ -41,7 +41,9 @@ pub(crate) mod events;
 pub(crate) mod info;
 pub(crate) mod key;
 pub(crate) mod load;
+pub(crate) mod main_thread;
 pub(crate) mod propagation;
+pub(crate) mod scan;
 pub(crate) mod string;
 
 pub(crate) use command::{Arguments, Command};

@@ -1,0 +1,138 @@
+//! Which keys have an entry in an index: "maybe" or "certainly not". Saves foreign writes, most of which are about keys
+//! that are not tracked, the look-up in the index.
+//!
+//! What we write ourselves is added as we go. When somebody else may have added entries (a Lua script, a load, a
+//! RENAME), the answer is "maybe" to everything, until the indexes have been read through again, a little in each tick
+//! of the server's clock.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::filter::{Filter, NameHash};
+use crate::index;
+use crate::server::context::Lookup;
+use crate::server::main_thread::MainThread;
+use crate::server::scan::Cursor;
+use crate::server::{Context, KeyType, Str};
+
+/// Fields read in a tick: about half a millisecond.
+const FIELDS_A_TICK: usize = 4096;
+/// Ticks without a foreign write to an index before it is worth while to read the indexes: about a second.
+const QUIET_TICKS: u32 = 10;
+
+static STATE: MainThread<RefCell<State>> =
+    MainThread::new(RefCell::new(State { known: None, reading: None, quiet_ticks: 0 }));
+
+/// For INFO, which may be asked for in a crash, when nothing may be borrowed.
+static KNOWN: AtomicBool = AtomicBool::new(false);
+
+/// Whether the names in all indexes are known, so that foreign writes about other keys are told from them at once.
+pub(crate) fn are_known() -> bool {
+    KNOWN.load(Relaxed)
+}
+
+struct State {
+    /// All names in all indexes.
+    known: Option<Filter>,
+    /// What `known` will be.
+    reading: Option<Reading>,
+    quiet_ticks: u32,
+}
+
+/// The indexes on the way to being known.
+struct Reading {
+    names: Filter,
+    database: i32,
+    cursor: Cursor,
+}
+
+/// Whether a key of the selected database may have an entry.
+pub(crate) fn may_contain(ctx: &Context, key: Str<'_>) -> bool {
+    let state = STATE.get(ctx).borrow();
+    state.known.as_ref().is_none_or(|known| known.may_contain(hash(ctx, key)))
+}
+
+/// A key of the selected database gets an entry, by our own doing.
+pub(crate) fn insert(ctx: &Context, key: Str<'_>) {
+    let mut state = STATE.get(ctx).borrow_mut();
+    let state = &mut *state;
+    let filters = [state.known.as_mut(), state.reading.as_mut().map(|reading| &mut reading.names)];
+    let hash = hash(ctx, key);
+    for filter in filters.into_iter().flatten() {
+        filter.insert(hash);
+    }
+}
+
+/// Somebody else may have added entries to an index, or exchanged it.
+pub(crate) fn forget(ctx: &Context) {
+    KNOWN.store(false, Relaxed);
+    *STATE.get(ctx).borrow_mut() = State { known: None, reading: None, quiet_ticks: 0 };
+}
+
+/// Goes on to read the indexes, if they are not known or there is a better way to know them. Ten times a second.
+pub(crate) fn tick(ctx: &Context) {
+    let reading = {
+        let mut state = STATE.get(ctx).borrow_mut();
+        state.quiet_ticks = state.quiet_ticks.saturating_add(1);
+        let needed = state.known.as_ref().is_none_or(Filter::is_crowded);
+        // In a cluster there is an index for every slot. Who follows drops nothing.
+        if !needed || state.quiet_ticks < QUIET_TICKS || ctx.is_cluster() || ctx.is_following() {
+            return;
+        }
+        state.reading.take()
+    };
+    let mut reading = reading.unwrap_or_else(|| start(ctx));
+    let done = read_on(ctx, &mut reading);
+    let mut state = STATE.get(ctx).borrow_mut();
+    if done {
+        state.known = Some(reading.names);
+        KNOWN.store(true, Relaxed);
+    } else {
+        state.reading = Some(reading);
+    }
+}
+
+fn start(ctx: &Context) -> Reading {
+    let mut names: usize = 0;
+    for database in 0.. {
+        if !ctx.select_db(database) {
+            break;
+        }
+        let length = ctx.open(index::name(ctx), Lookup::Peek).map_or(0, |index| index.length());
+        names = names.saturating_add(length);
+    }
+    // Room to grow, so that a young index is not read again and again.
+    Reading { names: Filter::expecting(names.saturating_mul(2)), database: 0, cursor: Cursor::new() }
+}
+
+/// One step. `true` at the end of the last index.
+fn read_on(ctx: &Context, reading: &mut Reading) -> bool {
+    let mut fields: usize = 0;
+    while fields < FIELDS_A_TICK {
+        if !ctx.select_db(reading.database) {
+            return true;
+        }
+        let database = reading.database;
+        let names = &mut reading.names;
+        let more = ctx
+            .open(index::name(ctx), Lookup::Peek)
+            .filter(|index| index.key_type() == KeyType::Hash)
+            .is_some_and(|index| {
+                reading.cursor.step(&index, |field| {
+                    names.insert(NameHash::of(database, field.as_bytes()));
+                    fields = fields.saturating_add(1);
+                })
+            });
+        if !more {
+            reading.database = reading.database.saturating_add(1);
+            reading.cursor = Cursor::new();
+            // An empty database is a step too: there may be very many.
+            fields = fields.saturating_add(1);
+        }
+    }
+    false
+}
+
+fn hash(ctx: &Context, key: Str<'_>) -> NameHash {
+    NameHash::of(ctx.selected_db(), key.as_bytes())
+}
