@@ -16,9 +16,16 @@ static OWN_WRITE: AtomicBool = AtomicBool::new(false);
 
 /// Fires events of our own command, which are no foreign writes.
 pub(crate) fn not_foreign(fire: impl FnOnce()) {
+    /// Ends the own write also if `fire` panics: left on, it would blind us to every foreign write.
+    struct OwnWrite;
+    impl Drop for OwnWrite {
+        fn drop(&mut self) {
+            OWN_WRITE.store(false, Relaxed);
+        }
+    }
     OWN_WRITE.store(true, Relaxed);
+    let _ends_here = OwnWrite;
     fire();
-    OWN_WRITE.store(false, Relaxed);
 }
 
 /// A keyspace event, on any role and also while loading. Must be cheap for keys that are not tracked.
