@@ -92,6 +92,10 @@ impl Key<'_> {
 
     /// When the key expires, in milliseconds of Unix time; `None` if it does not.
     pub(crate) fn deadline(&self) -> Option<i64> {
+        // Redis 8.6 crashes when asked about a missing key.
+        if self.key_type() == KeyType::Missing {
+            return None;
+        }
         // SAFETY: the key is open.
         let deadline = unsafe { api!(RedisModule_GetAbsExpire)(self.as_ptr()) };
         (deadline != NO_EXPIRE).then_some(deadline)
