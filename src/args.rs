@@ -194,6 +194,8 @@ pub(crate) fn delete<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Resul
 /// Parses the arguments of MTCLEAN.
 pub(crate) fn clean<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Result<Clean, Refusal> {
     let cursor = arguments.next().ok_or(Refusal::WrongArity)?;
+    // Rust's parser takes a `+` too.
+    let cursor = if cursor.iter().all(u8::is_ascii_digit) { cursor } else { b"" };
     let cursor =
         std::str::from_utf8(cursor).ok().and_then(|text| text.parse().ok()).ok_or(Refusal::CURSOR)?;
     let mut count = None;
@@ -401,6 +403,8 @@ mod tests {
         for (line, refusal) in [
             ("", Refusal::WrongArity),
             ("-1", Refusal::CURSOR),
+            ("+0", Refusal::CURSOR),
+            ("18446744073709551616", Refusal::CURSOR),
             ("x", Refusal::CURSOR),
             ("0 COUNT", Refusal::SYNTAX),
             ("0 COUNT 0", Refusal::SYNTAX),

@@ -22,6 +22,7 @@ impl Refusal {
     pub(crate) const RESERVED_KEY: Self = Self::Error(c"ERR key is reserved for the mtime index");
     pub(crate) const INDEX_TYPE: Self = Self::Error(c"ERR mtime index is not a hash");
     pub(crate) const NO_LATER_MTIME: Self = Self::Error(c"ERR no mtime is later than the stored one");
+    pub(crate) const NO_PERMISSION: Self = Self::Error(c"NOPERM No permissions to access a key");
     pub(crate) const CURSOR: Self = Self::Error(c"ERR invalid cursor");
 }
 

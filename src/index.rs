@@ -182,12 +182,7 @@ pub(crate) fn ensure_table(ctx: &Context) {
 /// After a load: what was a hash table comes back as a listpack if it is small.
 pub(crate) fn ensure_tables(ctx: &Context) {
     forget_tables(ctx);
-    for number in 0.. {
-        if !ctx.select_db(number) {
-            break;
-        }
-        ensure_table(ctx);
-    }
+    ctx.for_each_db(|_| ensure_table(ctx));
 }
 
 /// Makes the hash a hash table, by a field that is too long for a listpack and does not stay. The hash must not be

@@ -94,13 +94,10 @@ pub(crate) fn tick(ctx: &Context) {
 
 fn start(ctx: &Context) -> Reading {
     let mut names: usize = 0;
-    for database in 0.. {
-        if !ctx.select_db(database) {
-            break;
-        }
+    ctx.for_each_db(|_| {
         let length = ctx.open(index::name(ctx), Lookup::Peek).map_or(0, |index| index.length());
         names = names.saturating_add(length);
-    }
+    });
     // Room to grow, so that a young index is not read again and again.
     Reading { names: Filter::expecting(names.saturating_mul(2)), database: 0, cursor: Cursor::new() }
 }

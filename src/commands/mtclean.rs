@@ -30,6 +30,10 @@ impl Command for MtClean {
 
     fn run(ctx: &Context, arguments: Arguments<'_>) -> Result<(), Refusal> {
         let request = args::clean(arguments.bytes_from(0))?;
+        // The server has checked no key, because none is an argument.
+        if !ctx.user_may_clean(index::name(ctx)) {
+            return Err(Refusal::NO_PERMISSION);
+        }
         // Refused before anything else if the index is no hash.
         drop(index::Writer::open(ctx)?);
         let step = ctx.hscan(index::name(ctx), request.cursor, request.count);

@@ -90,6 +90,15 @@ impl Context {
         unsafe { api!(RedisModule_SelectDb)(self.as_ptr(), number) == OK }
     }
 
+    /// Selects every database in turn, and then again the one that was selected.
+    pub(crate) fn for_each_db(&self, mut visit: impl FnMut(c_int)) {
+        let selected = self.selected_db();
+        for number in (0..).take_while(|number| self.select_db(*number)) {
+            visit(number);
+        }
+        self.select_db(selected);
+    }
+
     /// The number of the selected database.
     pub(crate) fn selected_db(&self) -> c_int {
         // SAFETY: the context is the one of this call.
@@ -182,12 +191,13 @@ impl Context {
         unsafe { api!(RedisModule_Milliseconds)() }
     }
 
-    /// Whether the server takes its writes from elsewhere, a master or a file, and must not add any.
+    /// Whether the server takes all its writes from elsewhere, a master or a file, and must not add any. A replica that
+    /// can be written to does not: what its own clients write, nobody else judges.
     pub(crate) fn is_following(&self) -> bool {
-        const FOLLOWING: u32 = raw::REDISMODULE_CTX_FLAGS_SLAVE
-            | raw::REDISMODULE_CTX_FLAGS_LOADING
-            | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
-        self.flags() & FOLLOWING != 0
+        const LOADING: u32 = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
+        const READ_ONLY_REPLICA: u32 = raw::REDISMODULE_CTX_FLAGS_SLAVE | raw::REDISMODULE_CTX_FLAGS_READONLY;
+        let flags = self.flags();
+        flags & LOADING != 0 || flags & READ_ONLY_REPLICA == READ_ONLY_REPLICA
     }
 
     /// Whether the server runs as a cluster node.

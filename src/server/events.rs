@@ -36,9 +36,9 @@ pub(super) fn subscribe(ctx: &Context) -> bool {
         (raw::REDISMODULE_EVENT_FLUSHDB, Some(on_replaced)),
         (raw::REDISMODULE_EVENT_SWAPDB, Some(on_replaced)),
         (raw::REDISMODULE_EVENT_CRON_LOOP, Some(on_tick)),
-        (raw::REDISMODULE_EVENT_FORK_CHILD, Some(on_listeners)),
-        (raw::REDISMODULE_EVENT_REPLICA_CHANGE, Some(on_listeners)),
-        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_listeners)),
+        (raw::REDISMODULE_EVENT_FORK_CHILD, Some(on_replicas)),
+        (raw::REDISMODULE_EVENT_REPLICA_CHANGE, Some(on_replicas)),
+        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_replicas)),
     ];
     subscribe_to(ctx, INDEX_CLASSES)
         && datasets.into_iter().all(|(id, callback)| {
@@ -126,7 +126,7 @@ extern "C" fn on_loading(
 ) {
     if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
         on_dataset(ctx, index::ensure_tables);
-        on_dataset(ctx, propagation::look_for_listeners);
+        on_dataset(ctx, propagation::look_for_replicas);
     }
 }
 
@@ -145,8 +145,8 @@ extern "C" fn on_replaced(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEven
     on_dataset(ctx, index::forget_tables);
 }
 
-extern "C" fn on_listeners(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
-    on_dataset(ctx, propagation::look_for_listeners);
+extern "C" fn on_replicas(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    on_dataset(ctx, propagation::look_for_replicas);
 }
 
 extern "C" fn on_tick(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {

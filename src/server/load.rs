@@ -33,6 +33,7 @@ macro_rules! required {
 
 // Every call that is not asked for with `offered!` where it is used.
 required!(
+    RedisModule_ACLCheckKeyPermissions,
     RedisModule_Call,
     RedisModule_CallReplyArrayElement,
     RedisModule_CallReplyStringPtr,
@@ -41,12 +42,15 @@ required!(
     RedisModule_CreateString,
     RedisModule_DeleteKey,
     RedisModule_FreeCallReply,
+    RedisModule_FreeModuleUser,
     RedisModule_FreeServerInfo,
     RedisModule_FreeString,
     RedisModule_GetAbsExpire,
     RedisModule_GetCommand,
     RedisModule_GetContextFlags,
+    RedisModule_GetCurrentUserName,
     RedisModule_GetLFU,
+    RedisModule_GetModuleUserFromUserName,
     RedisModule_GetSelectedDb,
     RedisModule_GetServerInfo,
     RedisModule_HashGet,
@@ -178,7 +182,7 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
     if !subscribed || !info::register(ctx) {
         return Err("the server refuses a subscription".into());
     }
-    propagation::look_for_listeners(ctx);
+    propagation::look_for_replicas(ctx);
     // Loaded into a running server: the index may be there already.
     crate::index::ensure_tables(ctx);
     Ok(())

@@ -33,6 +33,7 @@ macro_rules! offered {
     }};
 }
 
+pub(crate) mod acl;
 pub(crate) mod call_reply;
 pub(crate) mod command;
 pub(crate) mod config;

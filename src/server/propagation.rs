@@ -2,10 +2,10 @@
 //! no module.
 //!
 //! Building those commands costs more than the write itself, so it is left out while nobody listens: no AOF, no replica,
-//! no backlog. The server does not tell when that changes, but whoever begins to listen gets a snapshot first, made by a
-//! forked child, or has a backlog to go on from. What is written before the fork is in the snapshot; the fork is an
-//! event, in which we look again, before the next command. A backlog that exists without a fork comes from a load or
-//! from the time as a replica, which are events too.
+//! no backlog. Whether there is an AOF the server tells at any time. It does not tell of replicas, but a replica that
+//! comes gets a snapshot first, made by a forked child, or has a backlog to go on from. What is written before the fork
+//! is in the snapshot; the fork is an event, in which we look again, before the next command. A backlog that exists
+//! without a fork comes from a load or from the time as a replica, which are events too.
 
 use std::ffi::{CStr, c_int};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -14,14 +14,13 @@ use redis_module::raw;
 
 use super::{Context, Str};
 
-/// Whether somebody may be listening. Only ever wrong towards "yes", which costs time.
-static LISTENED_TO: AtomicBool = AtomicBool::new(true);
+/// Whether there may be a replica or a backlog. Only ever wrong towards "yes", which costs time.
+static REPLICATES: AtomicBool = AtomicBool::new(true);
 
-/// Finds out whether somebody listens.
-pub(super) fn look_for_listeners(ctx: &Context) {
+/// Finds out whether there may be a replica.
+pub(super) fn look_for_replicas(ctx: &Context) {
     // In a cluster a slot migration listens too.
-    let listened_to = ctx.has_aof() || ctx.is_cluster() || may_have_replicas(ctx);
-    LISTENED_TO.store(listened_to, Relaxed);
+    REPLICATES.store(ctx.is_cluster() || may_have_replicas(ctx), Relaxed);
 }
 
 /// In doubt, yes.
@@ -47,7 +46,7 @@ pub(crate) struct Stream<'ctx>(&'ctx Context);
 impl Context {
     /// Propagates what `write` writes, as one transaction, and counts a change of the dataset. Only in commands.
     pub(crate) fn propagate(&self, write: impl FnOnce(&Stream<'_>)) {
-        if LISTENED_TO.load(Relaxed) {
+        if REPLICATES.load(Relaxed) || self.flags() & raw::REDISMODULE_CTX_FLAGS_AOF != 0 {
             write(&Stream(self));
         } else {
             // Raises the counter of changes, on which the automatic saving depends, and goes nowhere.
@@ -102,11 +101,5 @@ impl Stream<'_> {
     /// `DEL key`.
     pub(crate) fn del(&self, key: Str<'_>) {
         replicate!(self, c"DEL", c"s", key.as_ptr());
-    }
-}
-
-impl Context {
-    fn has_aof(&self) -> bool {
-        self.flags() & raw::REDISMODULE_CTX_FLAGS_AOF != 0
     }
 }
