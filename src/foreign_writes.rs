@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::server::context::Lookup;
 use crate::server::events::Class;
-use crate::server::{Context, Str};
+use crate::server::job;
+use crate::server::{Context, KeyType, Str};
 use crate::{config, index, stats, tracked_keys};
 
 /// Set while one of our own commands fires its events.
@@ -35,15 +36,25 @@ pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) 
     }
     if index::is_own_name(ctx, key) {
         on_index_event(ctx, class, event);
-    } else if changes_the_value(class, event) && config::invalidate_on_write() {
-        drop_entry(ctx, key);
+    } else if changes_the_value(class, event)
+        && config::invalidate_on_write()
+        // Most keys are not tracked. On a replica and while loading the HDEL comes with the stream.
+        && tracked_keys::may_contain(ctx, key)
+        && !ctx.is_following()
+    {
+        // A key mostly expires because a command reads it. Had we propagated anything by its end, the server would
+        // take that command for a write and propagate it too, be it KEYS. An entry without a key harms nobody.
+        let later = class == Class::Expired && job::at_end_of_unit(ctx, key, drop_entry_of_missing);
+        if !later {
+            drop_entry(ctx, key);
+        }
     }
 }
 
 /// Whether an event tells of a change to a value that may be tracked. In doubt it does: a value is sent once more.
 fn changes_the_value(class: Class, event: &[u8]) -> bool {
     match class {
-        Class::String | Class::Gone => true,
+        Class::String | Class::Expired | Class::Other => true,
         Class::Generic => !matches!(event, b"expire" | b"persist"),
         // Writing into a collection needs one; only what stores a result replaces a string: SUNIONSTORE, SORT ... STORE,
         // GEOSEARCHSTORE and so on, all with events of that ending.
@@ -53,15 +64,19 @@ fn changes_the_value(class: Class, event: &[u8]) -> bool {
 }
 
 fn drop_entry(ctx: &Context, key: Str<'_>) {
-    // Most keys are not tracked. On a replica and while loading the HDEL comes with the stream.
-    if !tracked_keys::may_contain(ctx, key) || ctx.is_following() {
-        return;
-    }
     // Looks before it opens the index for writing, which would create it.
     let tracked = index::Reader::open(ctx, Lookup::Unseen).is_some_and(|index| index.has(key));
     if tracked && index::Writer::open(ctx).is_ok_and(|mut index| index.remove(key)) {
         ctx.propagate_from_event(|stream| stream.hdel(index::name(ctx), key));
         stats::FOREIGN_WRITES_DROPPED.count();
+    }
+}
+
+/// Drops the entry of a key that has expired, unless it was created again in the same unit: then it is up to date.
+fn drop_entry_of_missing(ctx: &Context, key: Str<'_>) {
+    let exists = ctx.open(key, Lookup::Peek).is_some_and(|key| key.key_type() != KeyType::Missing);
+    if !exists {
+        drop_entry(ctx, key);
     }
 }
 
@@ -98,8 +113,8 @@ mod tests {
             (Class::Generic, "an event of a later server", true),
             (Class::Generic, "expire", false),
             (Class::Generic, "persist", false),
-            (Class::Gone, "expired", true),
-            (Class::Gone, "evicted", true),
+            (Class::Expired, "expired", true),
+            (Class::Other, "evicted", true),
             (Class::Collection, "sunionstore", true),
             (Class::Collection, "sortstore", true),
             (Class::Collection, "sadd", false),

@@ -21,8 +21,10 @@ pub(crate) enum Class {
     Hash,
     /// Commands on lists, sets and sorted sets, which can overwrite a string (`SUNIONSTORE`).
     Collection,
-    /// A key has expired or was evicted, or another module has changed it.
-    Gone,
+    /// A key has expired.
+    Expired,
+    /// A key was evicted, or another module has changed it.
+    Other,
 }
 
 /// Whether we are subscribed to the events that only foreign writes are about.
@@ -106,7 +108,8 @@ extern "C" fn on_key(
         raw::REDISMODULE_NOTIFY_GENERIC => Class::Generic,
         raw::REDISMODULE_NOTIFY_HASH => Class::Hash,
         class if class & COLLECTIONS != 0 => Class::Collection,
-        _ => Class::Gone,
+        raw::REDISMODULE_NOTIFY_EXPIRED => Class::Expired,
+        _ => Class::Other,
     };
     // SAFETY: the server's context for this call.
     let ctx = unsafe { Context::from_raw(ctx) };

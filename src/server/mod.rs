@@ -40,6 +40,7 @@ pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod events;
 pub(crate) mod info;
+pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod load;
 pub(crate) mod main_thread;
