@@ -232,6 +232,7 @@ fn compare_mixed(integer: i64, fraction: f64) -> Ordering {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a panic in a test is a failure, not a crash")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
