@@ -1,0 +1,70 @@
+# Shortcuts for what cargo and scripts/ do. `make help` lists them.
+
+PREFIX ?= /usr/local
+CARGO ?= cargo
+# More flags for cargo, say --locked.
+CARGOFLAGS ?=
+
+SHELL := /bin/bash
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+MODULE := $(abspath $(TARGET_DIR)/release/libredis_mtime.so)
+MODULES_DIR = $(PREFIX)/lib/redis/modules
+
+# Tests, benchmark and demo all load this one file, the one that `make install` installs.
+export REDIS_MTIME_MODULE := $(MODULE)
+export CARGOFLAGS
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-build build test test-matrix lint bench bench-smoke demo run install clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install what is missing: redis-server, redis-tools, libclang, a C compiler
+	@scripts/setup
+
+setup-build:
+	@scripts/setup build
+
+build: setup-build ## build the module, target/release/libredis_mtime.so
+	$(CARGO) build --release $(CARGOFLAGS)
+
+# Tests are built without optimization but with overflow checks; the module under test is the release build.
+test: setup build ## run all tests on the redis-server of this machine (TEST=name: only those; REDIS_SERVER=/path)
+	$(CARGO) test $(CARGOFLAGS) -- $(TEST)
+
+test-matrix: setup build ## run the tests on every supported server (SERVERS="name=/path ...": on those; MATRIX=--built)
+	@scripts/test-matrix $(MATRIX)
+
+lint: setup-build ## check formatting, clippy, and the scripts with shellcheck if it is there
+	$(CARGO) fmt --check
+	$(CARGO) clippy $(CARGOFLAGS) --all-targets -- -D warnings
+	$(CARGO) clippy $(CARGOFLAGS) --all-targets --features panic-injection -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/* .ci/run; \
+	else echo "lint: no shellcheck here, the scripts are not checked"; fi
+
+bench: setup build ## measure against GET, SET and the Lua scripts, under 15 minutes (BENCH="--help": options)
+	$(CARGO) bench $(CARGOFLAGS) --profile dev --bench compare -- $(BENCH)
+
+bench-smoke: setup build ## does the benchmark itself work? every table, hardly any load
+	$(CARGO) bench $(CARGOFLAGS) --profile dev --bench compare -- --smoke
+
+demo: setup build ## show the commands and a ten-second benchmark on a private server
+	@$(CARGO) bench $(CARGOFLAGS) --profile dev --bench compare --no-run
+	@scripts/demo
+
+run: setup build ## start a server with the module on the loopback (PORT=6379 or the next free one)
+	@scripts/run
+
+# Builds only when there is nothing to install, so that root needs no Rust.
+$(MODULE):
+	$(MAKE) build
+
+# Servers refuse a module that is not executable.
+install: $(MODULE) ## copy the module to PREFIX/lib/redis/modules (PREFIX=/usr/local, DESTDIR)
+	install -d "$(DESTDIR)$(MODULES_DIR)"
+	install -m 755 "$(MODULE)" "$(DESTDIR)$(MODULES_DIR)/libredis_mtime.so"
+	@echo "Now put this line into redis.conf: loadmodule $(MODULES_DIR)/libredis_mtime.so"
+
+clean: ## remove what was built
+	$(CARGO) clean
