@@ -1,0 +1,77 @@
+//! Every conversation in the documentation is true: it is replayed, line by line, against a fresh server.
+
+use crate::support::client::Reply;
+use crate::support::server::Server;
+use crate::support::transcript;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn command_pages() -> Vec<PathBuf> {
+    let directory = root().join("docs/commands");
+    let Ok(entries) = fs::read_dir(&directory) else { return Vec::new() };
+    let mut pages: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("a file").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// Replays a page. A number the server gives (mtime `*`) is another one each time: the one printed in the page stands
+/// for it from there on.
+fn replay(path: &Path) {
+    let page = path.display();
+    let text = fs::read_to_string(path).unwrap_or_else(|failure| panic!("{page}: {failure}"));
+    let exchanges = transcript::exchanges(&text);
+    assert!(!exchanges.is_empty(), "{page} has no example");
+    let server = Server::start();
+    let mut client = server.client();
+    let mut given: BTreeMap<String, String> = BTreeMap::new();
+    let resolve = |text: &str, given: &BTreeMap<String, String>| {
+        given.iter().fold(text.to_owned(), |text, (printed, actual)| text.replace(printed, actual))
+    };
+    for exchange in exchanges {
+        let place = format!("{page}:{}", exchange.line_number);
+        let command = transcript::split(&resolve(&exchange.command, &given))
+            .unwrap_or_else(|failure| panic!("{place}: {failure}"));
+        let reply = client.call(&command);
+        if command.iter().any(|argument| argument == b"*")
+            && let Reply::Bulk(actual) = &reply
+        {
+            let printed = exchange.printed.trim_matches('"').to_owned();
+            assert!(printed.parse::<u64>().is_ok(), "{place}: not an assigned mtime: {printed}");
+            given.insert(printed, String::from_utf8(actual.clone()).expect("digits"));
+        }
+        let expected = resolve(&exchange.printed, &given);
+        assert_eq!(transcript::print(&reply), expected, "{place}: redis> {}", exchange.command);
+    }
+}
+
+#[test]
+fn every_command_page() {
+    let pages = command_pages();
+    for command in ["MTGET", "MTSET", "MTMGET", "MTTIME", "MTTOUCH", "MTDEL"] {
+        assert!(
+            pages
+                .iter()
+                .any(|page| { page.file_stem().is_some_and(|stem| stem.eq_ignore_ascii_case(command)) }),
+            "docs/commands has no page of {command}"
+        );
+    }
+    for page in pages {
+        // An overview of the commands is no page of one.
+        if page.file_stem().is_some_and(|stem| !stem.eq_ignore_ascii_case("README")) {
+            replay(&page);
+        }
+    }
+}
+
+#[test]
+fn the_readme() {
+    replay(&root().join("README.md"));
+}

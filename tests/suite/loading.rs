@@ -1,0 +1,104 @@
+//! Coming and going: where the module loads, where it refuses and says why, and what it leaves behind.
+
+use crate::support::client::{Reply, bulk, call, int, nil, ok};
+use crate::support::module;
+use crate::support::server::{Builder, Server};
+
+/// The log of a server that must not start.
+#[track_caller]
+fn refusal(builder: Builder) -> String {
+    match builder.try_start() {
+        Ok(_) => panic!("the server started"),
+        Err(log) => log,
+    }
+}
+
+#[test]
+fn cluster_mode_is_refused_with_a_clear_line() {
+    let log =
+        refusal(Server::builder().tcp().with(&["cluster-enabled yes", "cluster-config-file nodes.conf"]));
+    assert!(
+        log.lines().any(|line| line.contains("mtime") && line.to_lowercase().contains("cluster")),
+        "no line says that cluster mode is the reason:\n{log}"
+    );
+    // The reason is the module, not the rest of that configuration.
+    let server = Server::builder().without_module().tcp().with(&["cluster-enabled yes"]).start();
+    assert_eq!(server.client().run("PING").into_text(), "PONG");
+}
+
+#[test]
+fn nonsense_in_the_configuration_file_stops_the_start() {
+    for line in [
+        "mtime.clock-unit ns",
+        "mtime.storage disk",
+        "mtime.invalidate-on-write perhaps",
+        "mtime.no-such-setting yes",
+    ] {
+        let log = refusal(Server::builder().with(&[line]));
+        assert!(log.contains("mtime"), "{line}: the log does not name the culprit:\n{log}");
+    }
+}
+
+#[test]
+fn keymeta_storage_is_not_there_yet() {
+    let log = refusal(Server::builder().with(&["mtime.storage keymeta"]));
+    assert!(log.lines().any(|line| line.contains("mtime") && line.contains("keymeta")), "{log}");
+}
+
+#[test]
+fn arguments_of_loadmodule_are_refused_or_ignored_without_harm() {
+    if let Ok(server) = Server::builder().module_arguments("nonsense 5").try_start() {
+        assert_eq!(server.client().run("MTSET k v 5"), ok());
+    }
+}
+
+#[test]
+fn module_load_works_at_run_time() {
+    let server = Server::plain();
+    let mut client = server.client();
+    client.run("SET k v");
+    client.run("HSET MY_KEYSMTIME k 100");
+    assert_eq!(call!(client, "MODULE", "LOAD", module::path()), ok());
+    assert_eq!(client.run("MTGET k 99"), bulk("v"));
+    assert_eq!(client.run("MTGET k 100"), nil());
+    assert!(call!(client, "MODULE", "LOAD", module::path()).is_error(), "only once");
+    assert_eq!(client.run("MTGET k 99"), bulk("v"));
+}
+
+#[test]
+fn unloading_leaves_plain_data() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("MTSET k v 100");
+    assert_eq!(client.run("MODULE UNLOAD mtime"), ok());
+    assert!(client.run("MTGET k 99").is_error());
+    assert_eq!(client.run("GET k"), bulk("v"));
+    assert_eq!(client.run("HGET MY_KEYSMTIME k"), bulk("100"));
+    for line in ["SET k w", "DEL k", "MTGET k 1", "SET k v"] {
+        client.run(line);
+    }
+    client.run("DEL MY_KEYSMTIME");
+    for _ in 0..3 {
+        assert_eq!(call!(client, "MODULE", "LOAD", module::path()), ok());
+        assert_eq!(client.run("MTSET k v 100"), ok());
+        assert_eq!(client.run("MTGET k 99"), bulk("v"));
+        assert_eq!(client.run("MODULE UNLOAD mtime"), ok());
+    }
+    assert_eq!(client.run("DBSIZE"), int(2));
+}
+
+#[test]
+fn the_log_of_a_good_start_has_no_warning_of_ours() {
+    let server = Server::start();
+    let log = server.log();
+    assert!(!log.lines().any(|line| line.contains("<mtime>") && line.contains(" # ")), "{log}");
+}
+
+#[test]
+fn the_module_tells_its_version() {
+    let server = Server::start();
+    let modules = server.client().run("MODULE LIST").into_items();
+    let ours = modules.iter().find(|module| module.field("name") == Some(bulk("mtime"))).expect("our module");
+    let version = ours.field("ver").map(Reply::into_int).expect("a version");
+    assert!(version > 0, "{version}");
+}

@@ -1,0 +1,47 @@
+//! The integration tests: a real server, a real client, one file a concern.
+//!
+//! `REDIS_SERVER` names the server to test in (default `redis-server`), `REDIS_MTIME_MODULE` the module (default: a
+//! fresh release build), `PROPTEST_CASES` and `REDIS_MTIME_TEST_SEED` steer the random tests.
+
+// A test that cannot go on should stop with a message and a line number.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod acl;
+mod border;
+mod command_info;
+mod conditions;
+mod config;
+mod contexts;
+mod crash;
+mod differential;
+mod doc_examples;
+mod events;
+mod foreign_writes;
+mod hostile_arguments;
+mod index;
+mod limits;
+mod loading;
+mod memory;
+mod module_lifecycle;
+mod mtdel;
+mod mtget;
+mod mtmget;
+mod mtset;
+mod mttime;
+mod mttouch;
+mod numbers;
+mod persistence;
+mod propagation;
+mod read_side_effects;
+mod replication;
+mod seed_transcript;
+mod socket_fuzz;
+mod support;
+mod tracked_keys;
+mod ttl;
