@@ -56,15 +56,14 @@ impl Filter {
     }
 }
 
-/// The hash of a name in a database.
+/// The hash of a name.
 #[derive(Clone, Copy)]
 pub(crate) struct NameHash(u64);
 
 impl NameHash {
-    /// Hashes a name of the database with this number.
-    pub(crate) fn of(database: i32, name: &[u8]) -> Self {
+    /// Hashes a name.
+    pub(crate) fn of(name: &[u8]) -> Self {
         let mut hasher = FxHasher::default();
-        hasher.write_i32(database);
         hasher.write(name);
         Self(hasher.finish())
     }
@@ -79,28 +78,20 @@ mod tests {
     fn most_names_that_were_not_added_get_a_no() {
         let mut filter = Filter::expecting(10_000);
         for number in 0..10_000 {
-            filter.insert(NameHash::of(0, format!("user:{number:012}").as_bytes()));
+            filter.insert(NameHash::of(format!("user:{number:012}").as_bytes()));
         }
         let wrong = (0..10_000)
-            .filter(|number| filter.may_contain(NameHash::of(0, format!("page:{number:012}").as_bytes())))
+            .filter(|number| filter.may_contain(NameHash::of(format!("page:{number:012}").as_bytes())))
             .count();
         assert!(wrong < 1_000, "{wrong} of 10,000");
         assert!(!filter.is_crowded());
     }
 
     #[test]
-    fn a_database_has_its_own_names() {
-        let mut filter = Filter::expecting(1);
-        filter.insert(NameHash::of(0, b"name"));
-        assert!(filter.may_contain(NameHash::of(0, b"name")));
-        assert!(!filter.may_contain(NameHash::of(1, b"name")));
-    }
-
-    #[test]
     fn it_tells_when_it_is_crowded() {
         let mut filter = Filter::expecting(1);
         for number in 0..40_000 {
-            filter.insert(NameHash::of(0, format!("{number}").as_bytes()));
+            filter.insert(NameHash::of(format!("{number}").as_bytes()));
         }
         assert!(filter.is_crowded());
     }
@@ -108,14 +99,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_added_gets_a_maybe(
-            names in proptest::collection::vec((0..16, proptest::collection::vec(any::<u8>(), 0..100)), 1..200)
+            names in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..100), 1..200)
         ) {
             let mut filter = Filter::expecting(names.len());
-            for (database, name) in &names {
-                filter.insert(NameHash::of(*database, name));
+            for name in &names {
+                filter.insert(NameHash::of(name));
             }
-            for (database, name) in &names {
-                prop_assert!(filter.may_contain(NameHash::of(*database, name)));
+            for name in &names {
+                prop_assert!(filter.may_contain(NameHash::of(name)));
             }
         }
     }

@@ -44,7 +44,7 @@ pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) 
     {
         // A key mostly expires because a command reads it. Had we propagated anything by its end, the server would
         // take that command for a write and propagate it too, be it KEYS. An entry without a key harms nobody.
-        let later = class == Class::Expired && job::at_end_of_unit(ctx, key, drop_entry_of_missing);
+        let later = class == Class::Expired && job::at_end_of_unit(ctx, key, drop_entry_if_gone);
         if !later {
             drop_entry(ctx, key);
         }
@@ -72,23 +72,20 @@ fn drop_entry(ctx: &Context, key: Str<'_>) {
     }
 }
 
-/// Drops the entry of a key that has expired, unless it was created again in the same unit: then it is up to date.
-fn drop_entry_of_missing(ctx: &Context, key: Str<'_>) {
+/// Drops the entry of a key that is gone. If it was created again meanwhile, the entry is up to date.
+pub(crate) fn drop_entry_if_gone(ctx: &Context, key: Str<'_>) {
     let exists = ctx.open(key, Lookup::Peek).is_some_and(|key| key.key_type() != KeyType::Missing);
-    if !exists {
+    if !exists && config::invalidate_on_write() {
         drop_entry(ctx, key);
     }
 }
 
 /// Somebody else has written to the index, or created, replaced or deleted it.
 fn on_index_event(ctx: &Context, class: Class, event: &[u8]) {
-    if class != Class::Hash {
-        index::forget_table(ctx);
-    }
     if !only_removes(event) {
         tracked_keys::forget(ctx);
     }
-    index::ensure_table(ctx);
+    index::ensure_table(ctx, class != Class::Hash);
 }
 
 /// Whether an event on the index tells that it has lost entries, or none. In doubt it has new ones.

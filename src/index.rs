@@ -4,6 +4,7 @@
 //! A small hash is a listpack, which the server scans linearly: reads get four times slower before the 512 entries
 //! where it becomes a hash table. So the index is made a hash table from its first entry on, whoever creates it.
 
+use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::errors::Refusal;
@@ -88,7 +89,7 @@ impl<'ctx> Writer<'ctx> {
         tracked_keys::insert(self.ctx, key);
         self.index.hash_set(key, mtime);
         let created = !std::mem::replace(&mut self.exists, true);
-        if created || !is_known_table(self.ctx) {
+        if created || !is_known_table(self.index.database()) {
             make_table(self.ctx, &mut self.index);
         }
         self.ctx.signal_modified(name(self.ctx));
@@ -104,7 +105,7 @@ impl<'ctx> Writer<'ctx> {
         if self.index.key_type() == KeyType::Missing {
             // That was the last entry: the next index begins as a listpack again.
             self.exists = false;
-            forget_table(self.ctx);
+            set_known_table(self.index.database(), false);
         }
         true
     }
@@ -143,19 +144,18 @@ impl<'a> Entry<'a> {
 static KNOWN_TABLES: [AtomicBool; KNOWN_DATABASES] = [const { AtomicBool::new(false) }; KNOWN_DATABASES];
 const KNOWN_DATABASES: usize = 4096;
 
-fn known_table(ctx: &Context) -> Option<&'static AtomicBool> {
-    KNOWN_TABLES.get(usize::try_from(ctx.selected_db()).ok()?)
+fn known_table(database: c_int) -> Option<&'static AtomicBool> {
+    KNOWN_TABLES.get(usize::try_from(database).ok()?)
 }
 
-/// Whether the index of the selected database is known to exist, as a hash table.
-pub(crate) fn is_known_table(ctx: &Context) -> bool {
-    known_table(ctx).is_some_and(|known| known.load(Relaxed))
+/// Whether the index of a database is known to exist, as a hash table.
+pub(crate) fn is_known_table(database: c_int) -> bool {
+    known_table(database).is_some_and(|known| known.load(Relaxed))
 }
 
-/// The index of the selected database may have been replaced.
-pub(crate) fn forget_table(ctx: &Context) {
-    if let Some(known) = known_table(ctx) {
-        known.store(false, Relaxed);
+fn set_known_table(database: c_int, is_known: bool) {
+    if let Some(known) = known_table(database) {
+        known.store(is_known, Relaxed);
     }
 }
 
@@ -167,14 +167,14 @@ pub(crate) fn forget_tables(ctx: &Context) {
     }
 }
 
-/// Somebody else has written to the index of the selected database, and may have created it.
-pub(crate) fn ensure_table(ctx: &Context) {
-    if is_known_table(ctx) {
-        return;
-    }
+/// Somebody else has written to the index of the selected database, and may have created or, `replaced`, exchanged it.
+pub(crate) fn ensure_table(ctx: &Context, replaced: bool) {
     // Unlike `Writer::open`, creates nothing.
     let Some(mut index) = ctx.open(name(ctx), Lookup::Write) else { return };
-    if index.key_type() == KeyType::Hash {
+    if replaced {
+        set_known_table(index.database(), false);
+    }
+    if index.key_type() == KeyType::Hash && !is_known_table(index.database()) {
         make_table(ctx, &mut index);
     }
 }
@@ -182,7 +182,7 @@ pub(crate) fn ensure_table(ctx: &Context) {
 /// After a load: what was a hash table comes back as a listpack if it is small.
 pub(crate) fn ensure_tables(ctx: &Context) {
     forget_tables(ctx);
-    ctx.for_each_db(|_| ensure_table(ctx));
+    ctx.for_each_db(|_| ensure_table(ctx, true));
 }
 
 /// Makes the hash a hash table, by a field that is too long for a listpack and does not stay. The hash must not be
@@ -203,7 +203,5 @@ fn make_table(ctx: &Context, index: &mut Key<'_>) {
         index.hash_set(field.as_str(), field.as_str());
         index.hash_delete(field.as_str());
     }
-    if let Some(known) = known_table(ctx) {
-        known.store(true, Relaxed);
-    }
+    set_known_table(index.database(), true);
 }

@@ -3,20 +3,20 @@
 //!
 //! What we write ourselves is added as we go. When somebody else may have added entries (a Lua script, a load, a
 //! RENAME), the answer is "maybe" to everything, until the indexes have been read through again, a little in each tick
-//! of the server's clock.
+//! of the server's clock. On the way, entries whose key is gone are dropped.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::filter::{Filter, NameHash};
-use crate::index;
 use crate::server::context::Lookup;
 use crate::server::main_thread::MainThread;
 use crate::server::scan::Cursor;
-use crate::server::{Context, KeyType, Str};
+use crate::server::{Context, KeyType, OwnedStr, Str};
+use crate::{foreign_writes, index};
 
 /// Fields read in a tick: about half a millisecond.
-const FIELDS_A_TICK: usize = 4096;
+const FIELDS_A_TICK: usize = 2048;
 /// Ticks without a foreign write to an index before it is worth while to read the indexes: about a second.
 const QUIET_TICKS: u32 = 10;
 
@@ -46,18 +46,18 @@ struct Reading {
     cursor: Cursor,
 }
 
-/// Whether a key of the selected database may have an entry.
+/// Whether a key may have an entry, in whichever database.
 pub(crate) fn may_contain(ctx: &Context, key: Str<'_>) -> bool {
     let state = STATE.get(ctx).borrow();
-    state.known.as_ref().is_none_or(|known| known.may_contain(hash(ctx, key)))
+    state.known.as_ref().is_none_or(|known| known.may_contain(NameHash::of(key.as_bytes())))
 }
 
-/// A key of the selected database gets an entry, by our own doing.
+/// A key gets an entry, by our own doing.
 pub(crate) fn insert(ctx: &Context, key: Str<'_>) {
     let mut state = STATE.get(ctx).borrow_mut();
     let state = &mut *state;
     let filters = [state.known.as_mut(), state.reading.as_mut().map(|reading| &mut reading.names)];
-    let hash = hash(ctx, key);
+    let hash = NameHash::of(key.as_bytes());
     for filter in filters.into_iter().flatten() {
         filter.insert(hash);
     }
@@ -75,8 +75,9 @@ pub(crate) fn tick(ctx: &Context) {
         let mut state = STATE.get(ctx).borrow_mut();
         state.quiet_ticks = state.quiet_ticks.saturating_add(1);
         let needed = state.known.as_ref().is_none_or(Filter::is_crowded);
-        // In a cluster there is an index for every slot. Who follows drops nothing.
-        if !needed || state.quiet_ticks < QUIET_TICKS || ctx.is_cluster() || ctx.is_following() {
+        // In a cluster there is an index for every slot. Who follows drops nothing, and now nobody may.
+        let idle = ctx.is_cluster() || ctx.is_following() || ctx.writes_are_paused();
+        if !needed || state.quiet_ticks < QUIET_TICKS || idle {
             return;
         }
         state.reading.take()
@@ -84,6 +85,10 @@ pub(crate) fn tick(ctx: &Context) {
     let mut reading = reading.unwrap_or_else(|| start(ctx));
     let done = read_on(ctx, &mut reading);
     let mut state = STATE.get(ctx).borrow_mut();
+    if state.quiet_ticks == 0 {
+        // Forgotten meanwhile.
+        return;
+    }
     if done {
         state.known = Some(reading.names);
         KNOWN.store(true, Relaxed);
@@ -109,17 +114,22 @@ fn read_on(ctx: &Context, reading: &mut Reading) -> bool {
         if !ctx.select_db(reading.database) {
             return true;
         }
-        let database = reading.database;
         let names = &mut reading.names;
+        let mut keys = Vec::new();
         let more = ctx
             .open(index::name(ctx), Lookup::Peek)
             .filter(|index| index.key_type() == KeyType::Hash)
             .is_some_and(|index| {
                 reading.cursor.step(&index, |field| {
-                    names.insert(NameHash::of(database, field.as_bytes()));
-                    fields = fields.saturating_add(1);
+                    names.insert(NameHash::of(field.as_bytes()));
+                    keys.push(OwnedStr::new(field.as_bytes()));
                 })
             });
+        fields = fields.saturating_add(keys.len());
+        // What expired before a snapshot was loaded is left out of the load without an event.
+        for key in &keys {
+            foreign_writes::drop_entry_if_gone(ctx, key.as_str());
+        }
         if !more {
             reading.database = reading.database.saturating_add(1);
             reading.cursor = Cursor::new();
@@ -128,8 +138,4 @@ fn read_on(ctx: &Context, reading: &mut Reading) -> bool {
         }
     }
     false
-}
-
-fn hash(ctx: &Context, key: Str<'_>) -> NameHash {
-    NameHash::of(ctx.selected_db(), key.as_bytes())
 }

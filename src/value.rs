@@ -62,7 +62,7 @@ pub(crate) fn find<'ctx>(ctx: &'ctx Context, name: Str<'ctx>) -> Found<'ctx> {
 impl StringRead<'_> {
     /// The mtime of the key.
     pub(crate) fn mtime(&mut self) -> Option<Mtime> {
-        if !self.is_short() && index::is_known_table(self.ctx) {
+        if !self.is_short() && index::is_known_table(self.key.database()) {
             // The index exists: its look-up counts the hit for the key, which saves another look-up.
             self.hit_is_counted = true;
             index::Reader::open(self.ctx, Lookup::Read)?.mtime(self.name)

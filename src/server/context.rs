@@ -200,6 +200,12 @@ impl Context {
         flags & LOADING != 0 || flags & READ_ONLY_REPLICA == READ_ONLY_REPLICA
     }
 
+    /// Whether writes are paused (CLIENT PAUSE, a failover). Propagating then, unasked, fails an assertion of the server.
+    pub(crate) fn writes_are_paused(&self) -> bool {
+        // SAFETY: takes nothing.
+        unsafe { api!(RedisModule_AvoidReplicaTraffic)() != 0 }
+    }
+
     /// Whether the server runs as a cluster node.
     pub(crate) fn is_cluster(&self) -> bool {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0

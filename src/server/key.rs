@@ -53,6 +53,13 @@ impl Key<'_> {
         }
     }
 
+    /// The number of the database that it is in. The one to rely on: what a context says is selected, Valkey 9 gets wrong
+    /// in a transaction that reaches into another database.
+    pub(crate) fn database(&self) -> c_int {
+        // SAFETY: the key is open.
+        unsafe { api!(RedisModule_GetDbIdFromModuleKey)(self.as_ptr()) }
+    }
+
     /// The length of a string in bytes, of a hash in fields; 0 when missing. Does not decode the value. O(1).
     pub(crate) fn length(&self) -> usize {
         // SAFETY: the key is open.

@@ -34,6 +34,7 @@ macro_rules! required {
 // Every call that is not asked for with `offered!` where it is used.
 required!(
     RedisModule_ACLCheckKeyPermissions,
+    RedisModule_AvoidReplicaTraffic,
     RedisModule_Call,
     RedisModule_CallReplyArrayElement,
     RedisModule_CallReplyStringPtr,
@@ -49,6 +50,7 @@ required!(
     RedisModule_GetCommand,
     RedisModule_GetContextFlags,
     RedisModule_GetCurrentUserName,
+    RedisModule_GetDbIdFromModuleKey,
     RedisModule_GetLFU,
     RedisModule_GetModuleUserFromUserName,
     RedisModule_GetSelectedDb,
