@@ -15,7 +15,7 @@ export REDIS_MTIME_MODULE := $(MODULE)
 export CARGOFLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build test test-matrix lint bench bench-smoke demo run install clean
+.PHONY: help setup setup-build build test test-endurance test-matrix lint bench bench-smoke demo run install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,10 @@ build: setup-build ## build the module, target/release/libredis_mtime.so
 # Tests are built without optimization but with overflow checks; the module under test is the release build.
 test: setup build ## run all tests on the redis-server of this machine (TEST=name: only those; REDIS_SERVER=/path)
 	$(CARGO) test $(CARGOFLAGS) -- $(TEST)
+
+# Long tests of what breaks. In work: some fail on servers whose own faults they meet, see the changelog.
+test-endurance: setup build ## run the long and destructive tests, which are not part of test (TEST=name)
+	$(CARGO) test $(CARGOFLAGS) --test endurance -- $(TEST)
 
 test-matrix: setup build ## run the tests on every supported server (SERVERS="name=/path ...": on those; MATRIX=--built)
 	@scripts/test-matrix $(MATRIX)

@@ -3,7 +3,7 @@
 //!
 //! What we write ourselves is added as we go. When somebody else may have added entries (a Lua script, a load, a
 //! RENAME), the answer is "maybe" to everything, until the indexes have been read through again, a little in each tick
-//! of the server's clock. On the way, entries whose key is gone are dropped.
+//! of the server's clock. After the load of a snapshot, entries whose key did not come with it are dropped on the way.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,7 +21,7 @@ const FIELDS_A_TICK: usize = 2048;
 const QUIET_TICKS: u32 = 10;
 
 static STATE: MainThread<RefCell<State>> =
-    MainThread::new(RefCell::new(State { known: None, reading: None, quiet_ticks: 0 }));
+    MainThread::new(RefCell::new(State { known: None, reading: None, quiet_ticks: 0, was_loaded: false }));
 
 /// For INFO, which may be asked for in a crash, when nothing may be borrowed.
 static KNOWN: AtomicBool = AtomicBool::new(false);
@@ -37,6 +37,8 @@ struct State {
     /// What `known` will be.
     reading: Option<Reading>,
     quiet_ticks: u32,
+    /// Whether a snapshot was loaded since the indexes were last read through.
+    was_loaded: bool,
 }
 
 /// The indexes on the way to being known.
@@ -66,12 +68,18 @@ pub(crate) fn insert(ctx: &Context, key: Str<'_>) {
 /// Somebody else may have added entries to an index, or exchanged it.
 pub(crate) fn forget(ctx: &Context) {
     KNOWN.store(false, Relaxed);
-    *STATE.get(ctx).borrow_mut() = State { known: None, reading: None, quiet_ticks: 0 };
+    let mut state = STATE.get(ctx).borrow_mut();
+    *state = State { known: None, reading: None, quiet_ticks: 0, was_loaded: state.was_loaded };
+}
+
+/// A snapshot is loaded. What has expired is left out of it without an event, but not its entries.
+pub(crate) fn snapshot_is_loaded(ctx: &Context) {
+    STATE.get(ctx).borrow_mut().was_loaded = true;
 }
 
 /// Goes on to read the indexes, if they are not known or there is a better way to know them. Ten times a second.
 pub(crate) fn tick(ctx: &Context) {
-    let reading = {
+    let (reading, drops_leftovers) = {
         let mut state = STATE.get(ctx).borrow_mut();
         state.quiet_ticks = state.quiet_ticks.saturating_add(1);
         let needed = state.known.as_ref().is_none_or(Filter::is_crowded);
@@ -80,16 +88,17 @@ pub(crate) fn tick(ctx: &Context) {
         if !needed || state.quiet_ticks < QUIET_TICKS || idle {
             return;
         }
-        state.reading.take()
+        (state.reading.take(), state.was_loaded)
     };
     let mut reading = reading.unwrap_or_else(|| start(ctx));
-    let done = read_on(ctx, &mut reading);
+    let done = read_on(ctx, &mut reading, drops_leftovers);
     let mut state = STATE.get(ctx).borrow_mut();
     if state.quiet_ticks == 0 {
         // Forgotten meanwhile.
         return;
     }
     if done {
+        state.was_loaded = false;
         state.known = Some(reading.names);
         KNOWN.store(true, Relaxed);
     } else {
@@ -108,7 +117,7 @@ fn start(ctx: &Context) -> Reading {
 }
 
 /// One step. `true` at the end of the last index.
-fn read_on(ctx: &Context, reading: &mut Reading) -> bool {
+fn read_on(ctx: &Context, reading: &mut Reading, drops_leftovers: bool) -> bool {
     let mut fields: usize = 0;
     while fields < FIELDS_A_TICK {
         if !ctx.select_db(reading.database) {
@@ -126,9 +135,10 @@ fn read_on(ctx: &Context, reading: &mut Reading) -> bool {
                 })
             });
         fields = fields.saturating_add(keys.len());
-        // What expired before a snapshot was loaded is left out of the load without an event.
-        for key in &keys {
-            foreign_writes::drop_entry_if_gone(ctx, key.as_str());
+        if drops_leftovers {
+            for key in &keys {
+                foreign_writes::drop_entry_if_gone(ctx, key.as_str());
+            }
         }
         if !more {
             reading.database = reading.database.saturating_add(1);

@@ -127,6 +127,9 @@ extern "C" fn on_loading(
     subevent: u64,
     _: *mut c_void,
 ) {
+    if subevent == raw::REDISMODULE_SUBEVENT_LOADING_RDB_START {
+        on_dataset(ctx, tracked_keys::snapshot_is_loaded);
+    }
     if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
         on_dataset(ctx, index::ensure_tables);
         on_dataset(ctx, propagation::look_for_replicas);

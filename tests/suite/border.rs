@@ -1,6 +1,6 @@
 //! A panic inside the module: answered, logged, and nothing more. In a build with a command that panics on purpose.
 
-use crate::support::client::{Reply, args, bulk, error, nil, ok, words};
+use crate::support::client::{Reply, bulk, call, error, nil, ok, words};
 use crate::support::server::Server;
 use std::fs;
 use std::path::PathBuf;
@@ -49,9 +49,9 @@ fn a_panic_is_an_error_reply_and_a_line_in_the_log() {
 
     let caught =
         "local failed = redis.pcall('MTPANIC') redis.call('MTSET', KEYS[1], 'x', 502) return failed.err";
-    let reply = client.call(&args!["EVAL", caught, 1, "k"]).into_text();
+    let reply = call!(client, "EVAL", caught, 1, "k").into_text();
     assert!(reply.contains("internal error in module mtime"), "{reply}");
-    let reply = client.call(&args!["EVAL", "return redis.call('MTPANIC')", 0]);
+    let reply = call!(client, "EVAL", "return redis.call('MTPANIC')", 0);
     assert!(
         matches!(&reply, Reply::Error(text) if text.contains("internal error in module mtime")),
         "{reply:?}"

@@ -1,7 +1,7 @@
 //! A server that is killed in the middle of work comes back with everything it has acknowledged, and with no value
 //! whose mtime belongs to another write.
 
-use crate::support::client::{Client, Reply, args, words};
+use crate::support::client::{Client, Reply, args, call, words};
 use crate::support::dice::{Dice, number_of};
 use crate::support::server::Server;
 use crate::support::wait;
@@ -67,7 +67,7 @@ fn write(mut client: Client, writer: u64, first: u64, count: &AtomicU64, mut dic
 /// A value and its mtime are from the same write, whichever that is; the mtime.
 #[track_caller]
 fn agreed_mtime(client: &mut Client, key: &str) -> Option<u64> {
-    let reply = client.call(&args!["MTGET", key, -1, "WITHMTIME"]);
+    let reply = call!(client, "MTGET", key, -1, "WITHMTIME");
     if reply == Reply::Nil {
         return None;
     }

@@ -62,7 +62,7 @@ fn the_commands_of_the_module_do_not_depend_on_it() {
 fn it_changes_at_run_time_both_ways() {
     let server = Server::start();
     let mut client = server.client();
-    let mut set = |client: &mut Client, value: &str| {
+    let set = |client: &mut Client, value: &str| {
         assert_eq!(call!(client, "CONFIG", "SET", "mtime.invalidate-on-write", value), ok());
     };
     for _ in 0..2 {

@@ -3,9 +3,9 @@
 //! that it was written without one. No answer may say "not modified" of a value that was not written with an mtime <= since.
 
 use crate::support::client::{
-    Args, BOTH_PROTOCOLS, Client, Reply, args, call, nil, not_modified, ok, show, untracked,
+    Args, BOTH_PROTOCOLS, Client, Reply, args, array, bulk, call, modified, nil, not_modified, ok, show,
+    untracked, words,
 };
-use crate::support::client::{array, bulk, modified};
 use crate::support::dataset::{INDEX, digest, orphans};
 use crate::support::errors::WRONG_TYPE;
 use crate::support::random;
@@ -521,7 +521,7 @@ impl Rig {
 
     /// Empty databases for the next case; new servers, if the last case took one down: shrinking goes on after that.
     fn clear(&mut self) {
-        if self.client.try_call(&args!["PING"]).is_err() {
+        if self.client.try_call(&words("PING")).is_err() {
             let counters = (self.asked, self.operations);
             *self = Self::start(&self.directives.clone(), self.replica.is_some(), self.padding);
             (self.asked, self.operations) = counters;

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod dataset;
 pub(crate) mod dice;
 pub(crate) mod errors;
+#[allow(dead_code, reason = "for the endurance tests")]
 pub(crate) mod load;
 pub(crate) mod lua;
 pub(crate) mod model;
@@ -15,4 +16,5 @@ pub(crate) mod server;
 pub(crate) mod transcript;
 pub(crate) mod wait;
 pub(crate) mod wire;
+#[allow(dead_code, reason = "for the endurance tests")]
 pub(crate) mod workload;

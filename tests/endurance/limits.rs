@@ -146,7 +146,9 @@ fn while_a_script_is_busy_our_commands_are_too() {
     // One that has written cannot be killed: a command of ours counts as a write.
     let mut busy = server.client();
     let script = std::thread::spawn(move || {
-        busy.try_call(&args!["EVAL", "redis.call('MTSET', KEYS[1], 'w', 600) while true do end", 1, "k"])
+        let script = "redis.call('MTSET', KEYS[1], 'w', 600) while true do end";
+        let eval = args!["EVAL", script, 1, "k"];
+        busy.try_call(&eval)
     });
     wait::until("the script to be busy", || {
         matches!(client.run("PING"), Reply::Error(text) if text.starts_with("BUSY")).then_some(())
@@ -247,7 +249,8 @@ fn a_value_beyond_the_protocol_limit_costs_the_connection_and_nothing_else() {
     let mut client = server.client();
     client.run("MTSET k v 500");
     let mut other = server.client();
-    let refused = other.try_call(&args!["MTSET", "k", "x".repeat(2 << 20), 600]);
+    let too_long = args!["MTSET", "k", "x".repeat(2 << 20), 600];
+    let refused = other.try_call(&too_long);
     assert!(!matches!(refused, Ok(Reply::Status(_))), "{refused:?}");
     assert_eq!(client.run("MTGET k 500 WITHMTIME"), not_modified("500"));
     // A value that grew past the limit by other means is read as GET reads it.

@@ -431,7 +431,7 @@ fn an_index_with_a_ttl_keeps_it_and_then_is_gone() {
 /// Newer servers give single fields a TTL.
 #[test]
 fn an_entry_with_a_ttl_of_its_own() {
-    let master = Server::builder().tcp().with(&AOF.to_vec()).start();
+    let master = Server::builder().tcp().with(AOF).start();
     if !master.has("TTLs of hash fields", (7, 4), (9, 0)) {
         return;
     }

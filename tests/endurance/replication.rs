@@ -290,6 +290,10 @@ fn wait_counts_our_writes() {
 #[test]
 fn a_command_that_meets_an_expired_key_is_not_propagated() {
     let server = Server::with(AOF);
+    // Redis 7.0 has no place at the end of a unit for the module's part of the deletion.
+    if !server.has("jobs at the end of a unit", (7, 2), (7, 2)) {
+        return;
+    }
     let mut client = server.client();
     client.run("DEBUG SET-ACTIVE-EXPIRE 0");
     let mut stream = Stream::of(&server);
@@ -306,10 +310,39 @@ fn a_command_that_meets_an_expired_key_is_not_propagated() {
         let propagated = stream.take();
         let more: Vec<_> = propagated.iter().filter(|command| !expected.contains(command)).collect();
         assert!(more.is_empty(), "{line}: {propagated:?}");
-        assert!(
-            propagated.contains(&expected[1]) && propagated.contains(&expected[3]),
-            "{line}: {propagated:?}"
-        );
+        // Not every server deletes what KEYS meets.
+        let dropped = propagated.contains(&expected[4]) || propagated.is_empty() && line.starts_with("KEYS");
+        assert!(dropped, "{line}: the entry is not dropped: {propagated:?}");
+    }
+}
+
+/// A deadline in the past: the key is gone at once, here, on replicas and in the AOF. The deletion must not come before
+/// the SET in the stream, or replicas keep a key that nobody deletes.
+#[test]
+fn a_write_that_has_expired_already_is_gone_everywhere() {
+    let master = Server::builder().tcp().with(AOF).start();
+    let with = Server::replica_of(&master, Server::builder());
+    let without = Server::replica_of(&master, Server::builder().without_module());
+    let mut client = master.client();
+    for unit in [
+        &["MTSET k v 500 PXAT 2"][..],
+        &["MTSET k v 500", "MTSET k w 501 EXAT 1 IFNEWER"],
+        &["MULTI", "MTSET k v 500 PXAT 2", "MTSET l v 500", "EXEC"],
+        &["EVAL redis.call('MTSET',KEYS[1],'v',500,'PXAT',2) 1 k"],
+    ] {
+        client.run("FLUSHALL");
+        let replies = client.pipeline(&unit.iter().map(|line| words(line)).collect::<Vec<_>>());
+        assert!(!replies.iter().any(Reply::is_error), "{unit:?}: {replies:?}");
+        // Whoever still has it appends to it.
+        client.run("APPEND k x");
+        for replica in [&with, &without] {
+            assert_same(&master, replica, &format!("after {unit:?}"));
+        }
+        let before = databases(&mut client);
+        assert_eq!(client.run("GET k"), bulk("x"), "{unit:?}");
+        assert_eq!(client.run("DEBUG LOADAOF"), ok());
+        let after = databases(&mut client);
+        assert!(before == after, "the AOF after {unit:?}:\n{}", differences(&before, &after));
     }
 }
 
@@ -389,9 +422,8 @@ fn a_master_that_restarts_from_a_snapshot_propagates_before_its_replicas_are_bac
     client.run("MTSET k v 500");
     for replica in [&without, &with] {
         assert_same(&old, replica, "before the restart");
-        // They must not come back before the writes.
-        call!(replica.client(), "DEBUG", "SLEEP", 0);
     }
+    idle(&mut client);
     assert_eq!(client.run("SAVE"), ok());
     old.restart();
     let mut client = old.client();
@@ -403,8 +435,7 @@ fn a_master_that_restarts_from_a_snapshot_propagates_before_its_replicas_are_bac
     for replica in [&without, &with] {
         assert_same(&old, replica, "after the restart");
     }
-    // Whether they could go on without a full sync is the server's affair, the content is ours.
-    println!("partial syncs: {}", client.info("stats", "sync_partial_ok"));
+    assert_eq!(client.info("stats", "sync_partial_ok"), "2", "the backlog of the restarted master was used");
 }
 
 /// Writers that note what a replica has confirmed, on whichever server is the master.
@@ -706,8 +737,18 @@ fn roles_that_change_under_load_lose_nothing() {
 fn settle(client: &mut Client) {
     let end = client.clock_us() + 120_000;
     wait::until("short times to live to end", || (client.clock_us() > end).then_some(()));
-    // Meets every key that the active expiry has not met yet.
-    databases(client);
+    // A scan meets every key that the active expiry has not met yet, and deletes it.
+    for database in [1, 0] {
+        call!(client, "SELECT", database);
+        let mut cursor = "0".to_owned();
+        loop {
+            let parts = call!(client, "SCAN", cursor, "COUNT", 1000).into_items();
+            cursor = parts[0].clone().into_text();
+            if cursor == "0" {
+                break;
+            }
+        }
+    }
 }
 
 #[test]
