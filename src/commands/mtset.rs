@@ -92,7 +92,6 @@ impl Command for MtSet {
             opened.set_deadline(deadline);
         }
         index.set(key, entry.as_str());
-        ctx.signal_modified(key);
         drop((index, opened));
 
         ctx.propagate(|stream| {
@@ -103,6 +102,9 @@ impl Command for MtSet {
             }
             stream.hset(index::name(ctx), key, entry.as_str());
         });
+        // After propagating, and with no handle open: on Redis 8.6 the signal looks the key up, and deletes it at once if
+        // its deadline has passed already.
+        ctx.signal_modified(key);
         not_foreign(|| {
             ctx.notify_string(c"set", key);
             if deadline.is_some() {

@@ -28,7 +28,6 @@ fn fill(client: &mut Client, dice: &mut Dice) {
             args!["MTSET", "ttl", "v", "-5.25", "EXAT", 4_102_444_800_i64],
             args!["HSET", INDEX, "garbage", "no number"],
             args!["SET", "garbage", "v"],
-            args!["HSET", INDEX, "gone", "5"],
             args!["HSET", INDEX, "lua", "1.7000000000000002e+18"],
             args!["SET", "lua", "v"],
         ]);
