@@ -262,7 +262,7 @@ fn crash_report(server: &Server) -> String {
 #[test]
 fn a_crash_report_is_complete_and_has_our_section() {
     for by_signal in [false, true] {
-        let server = Server::start();
+        let server = Server::with(&["crash-memcheck-enabled no"]);
         let mut client = server.client();
         client.run("MTSET k v 5");
         client.run("MTGET k 1");
