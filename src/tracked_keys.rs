@@ -131,14 +131,15 @@ fn read_on(ctx: &Context, reading: &mut Reading, drops_leftovers: bool) -> bool 
             .is_some_and(|index| {
                 reading.cursor.step(&index, |field| {
                     names.insert(NameHash::of(field.as_bytes()));
-                    keys.push(OwnedStr::new(field.as_bytes()));
+                    fields = fields.saturating_add(1);
+                    if drops_leftovers {
+                        keys.push(OwnedStr::new(field.as_bytes()));
+                    }
                 })
             });
-        fields = fields.saturating_add(keys.len());
-        if drops_leftovers {
-            for key in &keys {
-                foreign_writes::drop_entry_if_gone(ctx, key.as_str());
-            }
+        // Only now that the index is closed: opening a key may write to it.
+        for key in &keys {
+            foreign_writes::drop_entry_if_gone(ctx, key.as_str());
         }
         if !more {
             reading.database = reading.database.saturating_add(1);
