@@ -67,6 +67,11 @@ impl NameHash {
         hasher.write(name);
         Self(hasher.finish())
     }
+
+    /// A place among `count`, which is a power of two or 0. By other bits than the filter's.
+    pub(crate) const fn index(self, count: usize) -> usize {
+        (self.0 >> 32) as usize & count.wrapping_sub(1)
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::server::context::Lookup;
 use crate::server::events::Class;
 use crate::server::job;
 use crate::server::{Context, KeyType, Str};
-use crate::{config, index, stats, tracked_keys};
+use crate::{config, index, recent, stats, tracked_keys};
 
 /// Set while one of our own commands fires its events.
 static OWN_WRITE: AtomicBool = AtomicBool::new(false);
@@ -38,10 +38,14 @@ pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) 
         on_index_event(ctx, class, event);
     } else if changes_the_value(class, event)
         && config::invalidate_on_write()
-        // Most keys are not tracked. On a replica and while loading the HDEL comes with the stream.
+        // Most keys are not tracked.
         && tracked_keys::may_contain(ctx, key)
-        && !ctx.is_following()
     {
+        recent::forget(ctx, key);
+        // On a replica and while loading the HDEL comes with the stream.
+        if ctx.is_following() {
+            return;
+        }
         // A key mostly expires because a command reads it. Had we propagated anything by its end, the server would
         // take that command for a write and propagate it too, be it KEYS. An entry without a key harms nobody.
         let later = class == Class::Expired && job::at_end_of_unit(ctx, key, drop_entry_if_gone);
@@ -82,6 +86,7 @@ pub(crate) fn drop_entry_if_gone(ctx: &Context, key: Str<'_>) {
 
 /// Somebody else has written to the index, or created, replaced or deleted it.
 fn on_index_event(ctx: &Context, class: Class, event: &[u8]) {
+    recent::forget_all(ctx);
     if !only_removes(event) {
         tracked_keys::forget(ctx);
     }

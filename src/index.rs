@@ -11,7 +11,7 @@ use crate::errors::Refusal;
 use crate::mtime::Mtime;
 use crate::server::context::Lookup;
 use crate::server::{Context, Key, KeyType, OwnedStr, Str, config};
-use crate::tracked_keys;
+use crate::{recent, tracked_keys};
 
 /// The name of the index.
 pub(crate) fn name(ctx: &Context) -> Str<'_> {
@@ -29,26 +29,27 @@ pub(crate) fn is_own_name(ctx: &Context, key: Str<'_>) -> bool {
 }
 
 /// The index, open for reading. No other key may be opened meanwhile: see [`Key`].
-pub(crate) struct Reader<'ctx>(Key<'ctx>);
+pub(crate) struct Reader<'ctx>(&'ctx Context, Key<'ctx>);
 
 impl<'ctx> Reader<'ctx> {
     /// `None` when there is no index, or something else than a hash has its name.
     pub(crate) fn open(ctx: &'ctx Context, lookup: Lookup) -> Option<Self> {
         // Any look-up but `Peek`, lest the index look idle and be evicted.
         let index = ctx.open(name(ctx), lookup)?;
-        (index.key_type() == KeyType::Hash).then_some(Self(index))
+        (index.key_type() == KeyType::Hash).then_some(Self(ctx, index))
     }
 
     /// The mtime of a key; `None` when it has none or the entry does not parse. O(1).
     ///
     /// The entry may have outlived its key: the caller looks at the key too.
     pub(crate) fn mtime(&self, key: Str<'_>) -> Option<Mtime> {
-        Mtime::parse(self.0.hash_get(key)?.as_str().as_bytes())
+        recent::looked_into_index(self.0, self.1.database());
+        Mtime::parse(self.1.hash_get(key)?.as_str().as_bytes())
     }
 
     /// Whether a key has an entry, readable or not.
     pub(crate) fn has(&self, key: Str<'_>) -> bool {
-        self.0.hash_has(key)
+        self.1.hash_has(key)
     }
 }
 
@@ -87,6 +88,7 @@ impl<'ctx> Writer<'ctx> {
     /// Sets the mtime of a key, without propagation.
     pub(crate) fn set(&mut self, key: Str<'_>, mtime: Str<'_>) {
         tracked_keys::insert(self.ctx, key);
+        recent::forget(self.ctx, key);
         self.index.hash_set(key, mtime);
         let created = !std::mem::replace(&mut self.exists, true);
         if created || !is_known_table(self.index.database()) {
@@ -100,6 +102,7 @@ impl<'ctx> Writer<'ctx> {
         if !self.has(key) {
             return false;
         }
+        recent::forget(self.ctx, key);
         self.index.hash_delete(key);
         self.ctx.signal_modified(name(self.ctx));
         if self.index.key_type() == KeyType::Missing {
@@ -122,7 +125,7 @@ pub(crate) enum Entry<'a> {
 impl<'a> Entry<'a> {
     /// The canonical text of an mtime that no argument holds.
     pub(crate) fn new(mtime: Mtime) -> Self {
-        Self::New(OwnedStr::new(mtime.text().as_bytes()))
+        Self::New(mtime.with_text(OwnedStr::new))
     }
 
     /// The canonical text of an mtime that was read from `argument`.
@@ -162,6 +165,7 @@ fn set_known_table(database: c_int, is_known: bool) {
 /// The index of any database may have been replaced.
 pub(crate) fn forget_tables(ctx: &Context) {
     tracked_keys::forget(ctx);
+    recent::release(ctx);
     for known in &KNOWN_TABLES {
         known.store(false, Relaxed);
     }

@@ -14,6 +14,8 @@ mod foreign_writes;
 mod freshness;
 mod index;
 mod mtime;
+mod mtime_cache;
+mod recent;
 mod server;
 mod stats;
 mod tracked_keys;

@@ -10,6 +10,9 @@ use std::fmt::{self, Write as _};
 /// The longest text that can be an mtime, in bytes.
 pub(crate) const MAX_TEXT: usize = 64;
 
+/// So many digits are always in the i64 range.
+const SAFE_DIGITS: usize = 18;
+
 /// 2^63 as f64: the first value above the i64 range. Exact, being a power of two.
 const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
 
@@ -44,32 +47,17 @@ impl Mtime {
     }
 
     /// The canonical text: integers plain, fractions in the shortest form that reads back the same.
-    pub(crate) fn text(self) -> Text {
-        let mut text = Text { bytes: [0; MAX_TEXT], length: 0 };
-        // Cannot fail: the longest output is 25 bytes.
-        let _ = match self.0 {
-            Number::Integer(integer) => write!(text, "{integer}"),
-            Number::Fraction(fraction) if (TWO_POW_63..1e21).contains(&fraction.abs()) => {
-                write!(text, "{fraction:.0}")
-            }
-            Number::Fraction(fraction) if (1e-7..1e21).contains(&fraction.abs()) => {
-                write!(text, "{fraction}")
-            }
-            Number::Fraction(fraction) => write!(text, "{fraction:e}"),
-        };
-        text
+    /// Given to `take` rather than returned: it lives on the stack, because the read path allocates nothing.
+    pub(crate) fn with_text<R>(self, take: impl FnOnce(&[u8]) -> R) -> R {
+        match self.0 {
+            Number::Integer(integer) => take(itoa::Buffer::new().format(integer).as_bytes()),
+            Number::Fraction(fraction) => take(Text::of(fraction).as_bytes()),
+        }
     }
 
-    /// Whether `text` is the canonical text of this mtime, which was parsed from it. Cheaper than printing.
+    /// Whether `text` is the canonical text of this mtime.
     pub(crate) fn is_canonical(self, text: &[u8]) -> bool {
-        let digits = text.strip_prefix(b"-").unwrap_or(text);
-        match (self.0, digits) {
-            // Fewer digits than i64 has: no rounding could have been at work.
-            (Number::Integer(_), [b'1'..=b'9', ..]) if digits.len() < 19 => {
-                digits.iter().all(u8::is_ascii_digit)
-            }
-            _ => self.text().as_bytes() == text,
-        }
+        self.with_text(|canonical| canonical == text)
     }
 
     /// This mtime and one; the next number above where one is lost in rounding. `None` past the f64 range.
@@ -82,6 +70,23 @@ impl Mtime {
             Number::Fraction(fraction) => (fraction + 1.0).max(fraction.next_up()),
         };
         Self::from_f64(next)
+    }
+
+    /// The number in 64 bits, and whether they are a fraction's: for who has to keep many.
+    pub(crate) const fn to_bits(self) -> (u64, bool) {
+        match self.0 {
+            Number::Integer(integer) => (integer.cast_unsigned(), false),
+            Number::Fraction(fraction) => (fraction.to_bits(), true),
+        }
+    }
+
+    /// The number that [`Self::to_bits`] has taken apart.
+    pub(crate) const fn from_bits((bits, is_fraction): (u64, bool)) -> Self {
+        Self(if is_fraction {
+            Number::Fraction(f64::from_bits(bits))
+        } else {
+            Number::Integer(bits.cast_signed())
+        })
     }
 
     /// `None` for what is not finite.
@@ -118,16 +123,25 @@ impl PartialEq for Mtime {
 
 impl Eq for Mtime {}
 
-/// An mtime as text, on the stack: the read path allocates nothing.
-#[derive(Clone, Copy)]
-pub(crate) struct Text {
+/// A fraction as text.
+struct Text {
     bytes: [u8; MAX_TEXT],
     length: usize,
 }
 
 impl Text {
-    /// The text.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    fn of(fraction: f64) -> Self {
+        let mut text = Self { bytes: [0; MAX_TEXT], length: 0 };
+        // Cannot fail: the longest output is 25 bytes.
+        let _ = match fraction.abs() {
+            TWO_POW_63..1e21 => write!(text, "{fraction:.0}"),
+            1e-7..1e21 => write!(text, "{fraction}"),
+            _ => write!(text, "{fraction:e}"),
+        };
+        text
+    }
+
+    fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 }
@@ -154,6 +168,17 @@ fn parse_integer(text: &[u8]) -> Literal {
     };
     if digits.is_empty() {
         return Literal::NoInteger;
+    }
+    if digits.len() <= SAFE_DIGITS {
+        let mut value: i64 = 0;
+        for byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return Literal::NoInteger;
+            }
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+        }
+        return Literal::Integer(if negative { value.wrapping_neg() } else { value });
     }
     // Counting down, because the i64 range reaches one further below zero than above.
     let mut value: i64 = 0;
@@ -242,7 +267,7 @@ mod tests {
     }
 
     fn canonical(text: &str) -> String {
-        String::from_utf8(mtime(text).text().as_bytes().to_vec()).unwrap()
+        mtime(text).with_text(|text| String::from_utf8(text.to_vec()).unwrap())
     }
 
     #[test]
@@ -368,6 +393,11 @@ mod tests {
         }
 
         #[test]
+        fn its_bits_are_the_same_number(text in literal()) {
+            prop_assert_eq!(Mtime::from_bits(mtime(&text).to_bits()), mtime(&text));
+        }
+
+        #[test]
         fn order_agrees_with_exact_arithmetic(
             a in "-?[0-9]{1,19}(\\.[0-9]{1,3})?", b in "-?[0-9]{1,19}(\\.[0-9]{1,3})?"
         ) {
@@ -410,8 +440,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             if let Some(number) = Mtime::parse(&bytes) {
-                let text = number.text();
-                prop_assert_eq!(Mtime::parse(text.as_bytes()), Some(number));
+                prop_assert_eq!(number.with_text(Mtime::parse), Some(number));
             }
         }
 

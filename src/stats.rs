@@ -70,4 +70,6 @@ counters! {
     FOREIGN_WRITES_DROPPED c"foreign_writes_dropped"
     /// Entries that MTCLEAN removed.
     CLEANED c"cleaned"
+    /// Reads whose mtime was known without a look into the index.
+    INDEX_LOOKUPS_SAVED c"index_lookups_saved"
 }

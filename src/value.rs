@@ -1,9 +1,12 @@
 //! Reads string values as GET does: exactly one hit or miss a key, one use for LRU and LFU, the encoding left alone.
 
+use std::ffi::c_int;
+
 use crate::errors::Refusal;
 use crate::index;
 use crate::mtime::Mtime;
-use crate::server::context::Lookup;
+use crate::recent::{self, Moment, Recent};
+use crate::server::context::{Lookup, may_be_embedded};
 use crate::server::{Context, Key, KeyType, Str};
 use crate::stats;
 
@@ -30,44 +33,109 @@ impl<'ctx> Found<'ctx> {
 
 /// A read of a string, from the look-up to the reply.
 ///
-/// Its one hit is counted as late as possible, by whichever look-up is needed anyway. The look-up of the key counts
-/// nothing, because a short value will be looked up once more by GET, which does count.
+/// Its one hit is counted as late as possible, by whichever look-up is needed anyway. Where the value may be short, the
+/// look-up of the key counts nothing, because GET will look it up once more, and that counts.
 pub(crate) struct StringRead<'ctx> {
     ctx: &'ctx Context,
     name: Str<'ctx>,
     key: Key<'ctx>,
     length: usize,
+    mtime: Option<Mtime>,
     hit_is_counted: bool,
 }
 
-/// Looks a key up. May make it expire, so the index must not be open.
+/// What is known of a key's mtime before the key is looked up.
+#[derive(Clone, Copy)]
+pub(crate) enum Known {
+    /// It was read lately, in this database.
+    Recent(Recent, c_int),
+    /// It was looked for in the index at that moment.
+    Read(Option<Mtime>, Moment),
+}
+
+/// Looks a key and its mtime up. May make the key expire, so the index must not be open.
 pub(crate) fn find<'ctx>(ctx: &'ctx Context, name: Str<'ctx>) -> Found<'ctx> {
-    let found = ctx.open(name, Lookup::Unseen).map(|key| (key.key_type(), key));
-    match found {
-        Some((KeyType::String, key)) => {
-            let length = key.length();
-            Found::String(StringRead { ctx, name, key, length, hit_is_counted: false })
+    let database = ctx.selected_db();
+    if let Some(recent) = recent::recall(ctx, name, database) {
+        return find_known(ctx, name, Known::Recent(recent, database));
+    }
+    let mut found = look_up(ctx, name, Lookup::Unseen);
+    if let Found::String(read) = &mut found {
+        read.look_mtime_up();
+    }
+    found
+}
+
+/// Looks a key up whose mtime is known. May make the key expire, so the index must not be open.
+pub(crate) fn find_known<'ctx>(ctx: &'ctx Context, name: Str<'ctx>, known: Known) -> Found<'ctx> {
+    // A value that was raw is still, or its mtime would be forgotten. So GET will not be asked for it.
+    let lookup = match known {
+        Known::Recent(Recent { is_raw: true, .. }, _) => Lookup::Read,
+        _ => Lookup::Unseen,
+    };
+    let mut found = look_up(ctx, name, lookup);
+    if let Found::String(read) = &mut found {
+        match known {
+            // What a context says is selected is not always so: see `Key::database`.
+            Known::Recent(_, database) if database != read.key.database() => read.look_mtime_up(),
+            Known::Recent(recent, _) => read.mtime = Some(recent.mtime),
+            Known::Read(mtime, moment) => read.has_mtime(mtime, moment),
         }
-        None | Some((KeyType::Missing, _)) => {
-            ctx.count_lookup(name);
+    }
+    found
+}
+
+fn look_up<'ctx>(ctx: &'ctx Context, name: Str<'ctx>, lookup: Lookup) -> Found<'ctx> {
+    let hit_is_counted = lookup == Lookup::Read;
+    let key = ctx.open(name, lookup);
+    match key.as_ref().map_or(KeyType::Missing, Key::key_type) {
+        KeyType::String => {
+            if let Some(key) = key {
+                let length = key.length();
+                return Found::String(StringRead { ctx, name, key, length, mtime: None, hit_is_counted });
+            }
             Found::Missing
         }
-        Some((KeyType::Hash | KeyType::Other, _)) => {
-            ctx.count_lookup(name);
-            Found::OtherType
+        other => {
+            if !hit_is_counted {
+                ctx.count_lookup(name);
+            }
+            if other == KeyType::Missing { Found::Missing } else { Found::OtherType }
         }
     }
 }
 
 impl StringRead<'_> {
     /// The mtime of the key.
-    pub(crate) fn mtime(&mut self) -> Option<Mtime> {
-        if !self.is_short() && index::is_known_table(self.key.database()) {
+    pub(crate) const fn mtime(&self) -> Option<Mtime> {
+        self.mtime
+    }
+
+    fn look_mtime_up(&mut self) {
+        let lookup = if !self.hit_is_counted && !self.is_short() && index::is_known_table(self.key.database())
+        {
             // The index exists: its look-up counts the hit for the key, which saves another look-up.
             self.hit_is_counted = true;
-            index::Reader::open(self.ctx, Lookup::Read)?.mtime(self.name)
+            Lookup::Read
         } else {
-            index::Reader::open(self.ctx, Lookup::Unseen)?.mtime(self.name)
+            Lookup::Unseen
+        };
+        let moment;
+        let mtime = match index::Reader::open(self.ctx, lookup) {
+            Some(index) => {
+                moment = recent::now(self.ctx);
+                index.mtime(self.name)
+            }
+            None => return,
+        };
+        self.has_mtime(mtime, moment);
+    }
+
+    fn has_mtime(&mut self, mtime: Option<Mtime>, read_at: Moment) {
+        self.mtime = mtime;
+        if let Some(mtime) = mtime {
+            let recent = Recent { mtime, is_raw: !self.is_short() };
+            recent::remember(self.ctx, self.name, self.key.database(), recent, read_at);
         }
     }
 
@@ -99,7 +167,7 @@ impl StringRead<'_> {
     /// Whether the value may be an integer or embedded, which reading it directly would turn into a raw string for good.
     /// No call tells the encoding, but longer values are raw on every server.
     fn is_short(&self) -> bool {
-        self.ctx.may_be_embedded(self.length)
+        may_be_embedded(self.length)
     }
 
     fn send_by_get(self) {

@@ -41,7 +41,7 @@ impl Command for MtGet {
         let request = args::get(arguments.bytes_from(1))?;
         match value::find(ctx, key).string()? {
             None => reply_missing(ctx),
-            Some(mut found) => {
+            Some(found) => {
                 let verdict = freshness::read(found.mtime(), request.since, request.comparison);
                 reply(ctx, request.shape, verdict, found);
             }
@@ -67,7 +67,7 @@ pub(super) fn reply(ctx: &Context, shape: Shape, verdict: Freshness, found: Stri
     if shape == Shape::WithMtime {
         ctx.reply_array(2);
         match mtime {
-            Some(mtime) => ctx.reply_bulk(mtime.text().as_bytes()),
+            Some(mtime) => mtime.with_text(|text| ctx.reply_bulk(text)),
             None => ctx.reply_null(),
         }
     }

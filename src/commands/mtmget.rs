@@ -6,13 +6,14 @@ use super::mtget::{reply, reply_missing};
 use super::{KEY, SINCE};
 use crate::args::Shape;
 use crate::errors::Refusal;
-use crate::freshness::{self, Comparison, Freshness};
+use crate::freshness::{self, Comparison};
 use crate::index;
 use crate::mtime::Mtime;
+use crate::recent;
 use crate::server::command::{Argument, Keys, Kind, Spec};
 use crate::server::context::Lookup;
-use crate::server::{Arguments, Command, Context};
-use crate::value::{self, Found};
+use crate::server::{Arguments, Command, Context, Str};
+use crate::value::{self, Found, Known};
 
 /// The command.
 pub(crate) struct MtMGet;
@@ -45,24 +46,36 @@ impl Command for MtMGet {
             .step_by(2)
             .map(|since| Mtime::parse(since).ok_or(Refusal::SINCE))
             .collect::<Result<_, _>>()?;
-        // All of the index first, then the keys: opening a key may make it expire, which writes to the index.
-        let index = index::Reader::open(ctx, Lookup::Unseen);
-        let verdicts: Vec<Freshness> = keys
-            .clone()
-            .zip(sinces)
-            .map(|(key, since)| {
-                let stored = index.as_ref().and_then(|index| index.mtime(key));
-                freshness::read(stored, since, Comparison::Later)
-            })
-            .collect();
-        drop(index);
-        ctx.reply_array(verdicts.len());
-        for (key, verdict) in keys.zip(verdicts) {
-            match value::find(ctx, key) {
-                Found::String(found) => reply(ctx, Shape::WithMtime, verdict, found),
+        // All mtimes first, then the keys: opening a key may make it expire, which writes to the index.
+        let read_at = recent::now(ctx);
+        let known = mtimes(ctx, keys.clone());
+        ctx.reply_array(sinces.len());
+        for ((key, since), known) in keys.zip(sinces).zip(known) {
+            // An expiry, or what another module does about it, may have changed any key.
+            let changed = recent::now(ctx) != read_at;
+            let found = if changed { value::find(ctx, key) } else { value::find_known(ctx, key, known) };
+            match found {
+                Found::String(found) => {
+                    let verdict = freshness::read(found.mtime(), since, Comparison::Later);
+                    reply(ctx, Shape::WithMtime, verdict, found);
+                }
                 Found::Missing | Found::OtherType => reply_missing(ctx),
             }
         }
         Ok(())
     }
+}
+
+/// What is known of the mtimes of keys. The index is opened at most once.
+fn mtimes<'a>(ctx: &Context, keys: impl Iterator<Item = Str<'a>>) -> Vec<Known> {
+    let database = ctx.selected_db();
+    let mut opened = None;
+    keys.map(|key| match recent::recall(ctx, key, database) {
+        Some(recent) => Known::Recent(recent, database),
+        None => {
+            let index = opened.get_or_insert_with(|| index::Reader::open(ctx, Lookup::Unseen));
+            Known::Read(index.as_ref().and_then(|index| index.mtime(key)), recent::now(ctx))
+        }
+    })
+    .collect()
 }

@@ -114,7 +114,7 @@ impl Command for MtSet {
         stats::SETS.count();
         match request.mtime {
             NewMtime::Given(_) => ctx.reply_ok(),
-            NewMtime::Assigned => ctx.reply_bulk(mtime.text().as_bytes()),
+            NewMtime::Assigned => mtime.with_text(|text| ctx.reply_bulk(text)),
         }
         Ok(())
     }

@@ -30,13 +30,13 @@ impl Command for MtTime {
             return Err(Refusal::WrongArity);
         }
         let key = key_argument(ctx, arguments)?;
-        let mtime = value::find(ctx, key).string()?.and_then(|mut found| {
+        let mtime = value::find(ctx, key).string()?.and_then(|found| {
             let mtime = found.mtime();
             found.skip();
             mtime
         });
         match mtime {
-            Some(mtime) => ctx.reply_bulk(mtime.text().as_bytes()),
+            Some(mtime) => mtime.with_text(|text| ctx.reply_bulk(text)),
             None => ctx.reply_null(),
         }
         Ok(())

@@ -25,6 +25,29 @@ impl CallReply {
     }
 }
 
+impl CallReply {
+    /// Whether it is an array, be it empty.
+    pub(super) fn is_array(&self) -> bool {
+        self.as_ptr().is_some_and(|raw| {
+            // SAFETY: a live reply.
+            let kind = unsafe { api!(RedisModule_CallReplyType)(raw) };
+            isize::try_from(kind) == Ok(raw::REDISMODULE_REPLY_ARRAY)
+        })
+    }
+
+    /// The text at `inner` in the array at `outer`. Empty if there is something else; `None` past the end of the outer
+    /// array.
+    pub(super) fn text_in_element(&self, outer: usize, inner: usize) -> Option<&str> {
+        let array = element(self.0?, outer)?;
+        Some(
+            element(array, inner)
+                .and_then(string)
+                .and_then(|text| std::str::from_utf8(text).ok())
+                .unwrap_or(""),
+        )
+    }
+}
+
 /// One step of a scan over a hash.
 pub(crate) struct ScanStep {
     reply: CallReply,

@@ -8,6 +8,7 @@ use redis_module::raw;
 use super::main_thread::MainThread;
 use super::{Context, OwnedStr, Str, events};
 use crate::config::{self, ClockUnit};
+use crate::recent;
 
 /// The value of `mtime.index-key`. Immutable between load and unload.
 static INDEX_KEY: MainThread<Option<IndexKey>> = MainThread::new(None);
@@ -202,6 +203,8 @@ extern "C" fn apply_invalidate(
     let Some(ctx) = NonNull::new(ctx) else { return ERR };
     // SAFETY: the server's context for this call.
     let ctx = unsafe { Context::from_raw(ctx) };
+    // What was kept from before it was switched off may have changed meanwhile.
+    recent::release(&ctx);
     if events::watch_writes(&ctx, config::invalidate_on_write()) {
         OK
     } else {

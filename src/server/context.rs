@@ -9,7 +9,7 @@ use redis_module::raw;
 
 use super::call_reply::{CallReply, ScanStep};
 use super::key::READ;
-use super::{Key, OwnedStr, Str};
+use super::{Key, OwnedStr, Str, subscribers};
 
 /// The context of a command or an event. Lives as long as the call that brought it.
 pub(crate) struct Context {
@@ -64,12 +64,6 @@ impl Context {
         let key = unsafe { api!(RedisModule_OpenKey)(self.as_ptr(), name.as_ptr(), mode) };
         // SAFETY: just opened, in the context that `self` borrows.
         NonNull::new(key.cast()).map(|key| unsafe { Key::from_raw(key) })
-    }
-
-    /// Whether a string of this length may be stored in another form than raw, which a direct read would change. Longer
-    /// ones are raw on every server.
-    pub(crate) fn may_be_embedded(&self, length: usize) -> bool {
-        length <= EMBEDDED_MAX.load(Relaxed)
     }
 
     /// Counts a hit or a miss for a key, and fires `keymiss`, as a look-up of GET does; no use for LRU and LFU.
@@ -170,17 +164,20 @@ impl Context {
 
     // The server
 
-    /// Fires a keyspace event of the string class.
+    /// Fires a keyspace event of the string class, if anybody may notice it.
     pub(crate) fn notify_string(&self, event: &CStr, key: Str<'_>) {
         self.notify(raw::REDISMODULE_NOTIFY_STRING, event, key);
     }
 
-    /// Fires a keyspace event of the generic class.
+    /// Fires a keyspace event of the generic class, if anybody may notice it.
     pub(crate) fn notify_generic(&self, event: &CStr, key: Str<'_>) {
         self.notify(raw::REDISMODULE_NOTIFY_GENERIC, event, key);
     }
 
     fn notify(&self, class: c_int, event: &CStr, key: Str<'_>) {
+        if !subscribers::may_be_any() {
+            return;
+        }
         // SAFETY: the context is the one of this call; the event ends with a NUL, the key is a live string.
         unsafe { api!(RedisModule_NotifyKeyspaceEvent)(self.as_ptr(), class, event.as_ptr(), key.as_ptr()) };
     }
@@ -216,8 +213,13 @@ impl Context {
         unsafe { api!(RedisModule_GetContextFlags)(self.as_ptr()) }.cast_unsigned()
     }
 
-    /// The value of a core setting that is a number, by `CONFIG GET`.
+    /// The value of a core setting that is a number.
     pub(crate) fn numeric_setting(&self, name: &CStr) -> Option<usize> {
+        self.setting(name)?.parse().ok()
+    }
+
+    /// The value of a core setting, by `CONFIG GET`.
+    pub(super) fn setting(&self, name: &CStr) -> Option<String> {
         // SAFETY: the format has two `c` for two texts that end with a NUL.
         let reply = unsafe {
             api!(RedisModule_Call)(
@@ -228,7 +230,7 @@ impl Context {
                 name.as_ptr(),
             )
         };
-        CallReply::from_raw(reply).text_at(1)?.parse().ok()
+        CallReply::from_raw(reply).text_at(1).map(str::to_owned)
     }
 
     /// One step over the fields of a hash, by `HSCAN hash cursor COUNT count`: stateless, as a cursor of a client has to
@@ -255,6 +257,12 @@ impl Context {
     pub(crate) fn log_warning(&self, text: &str) {
         super::load::log(Some(self), c"warning", text);
     }
+}
+
+/// Whether a string of this length may be stored in another form than raw, which a direct access would change. Longer
+/// ones are raw on every server.
+pub(crate) fn may_be_embedded(length: usize) -> bool {
+    length <= EMBEDDED_MAX.load(Relaxed)
 }
 
 /// Finds out what the server does that its calls do not tell. Called once, at load.

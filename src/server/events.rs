@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use redis_module::raw;
 
-use super::{Context, Str, propagation};
-use crate::{foreign_writes, index, tracked_keys};
+use super::{Context, Str, propagation, subscribers};
+use crate::{foreign_writes, index, recent, tracked_keys};
 
 /// The class of a keyspace event, as far as this module tells classes apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,18 +32,20 @@ static WATCHES_WRITES: AtomicBool = AtomicBool::new(false);
 
 /// Subscribes to what must be known about the index and the dataset. `false` when the server refuses.
 pub(super) fn subscribe(ctx: &Context) -> bool {
-    let datasets: [(u64, raw::RedisModuleEventCallback); 8] = [
+    let others: [(u64, raw::RedisModuleEventCallback); 10] = [
         (raw::REDISMODULE_EVENT_LOADING, Some(on_loading)),
         (raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, Some(on_async_load)),
         (raw::REDISMODULE_EVENT_FLUSHDB, Some(on_replaced)),
         (raw::REDISMODULE_EVENT_SWAPDB, Some(on_replaced)),
         (raw::REDISMODULE_EVENT_CRON_LOOP, Some(on_tick)),
-        (raw::REDISMODULE_EVENT_FORK_CHILD, Some(on_replicas)),
-        (raw::REDISMODULE_EVENT_REPLICA_CHANGE, Some(on_replicas)),
-        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_replicas)),
+        (raw::REDISMODULE_EVENT_FORK_CHILD, Some(on_listeners)),
+        (raw::REDISMODULE_EVENT_REPLICA_CHANGE, Some(on_listeners)),
+        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_listeners)),
+        (raw::REDISMODULE_EVENT_CONFIG, Some(on_settings)),
+        (raw::REDISMODULE_EVENT_MODULE_CHANGE, Some(on_modules)),
     ];
     subscribe_to(ctx, INDEX_CLASSES)
-        && datasets.into_iter().all(|(id, callback)| {
+        && others.into_iter().all(|(id, callback)| {
             let event = raw::RedisModuleEvent { id, dataver: 1 };
             // SAFETY: the context is the one of OnLoad. An event that the server does not know is an error, not more.
             unsafe { api!(RedisModule_SubscribeToServerEvent)(ctx.as_ptr(), event, callback) == 0 }
@@ -132,7 +134,7 @@ extern "C" fn on_loading(
     }
     if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
         on_dataset(ctx, index::ensure_tables);
-        on_dataset(ctx, propagation::look_for_replicas);
+        on_dataset(ctx, propagation::look_for_listeners);
     }
 }
 
@@ -151,12 +153,23 @@ extern "C" fn on_replaced(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEven
     on_dataset(ctx, index::forget_tables);
 }
 
-extern "C" fn on_replicas(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
-    on_dataset(ctx, propagation::look_for_replicas);
+extern "C" fn on_listeners(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    on_dataset(ctx, propagation::look_for_listeners);
+}
+
+extern "C" fn on_settings(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    // Whether there is an AOF is a setting too.
+    on_dataset(ctx, propagation::look_for_listeners);
+    on_dataset(ctx, subscribers::look);
+}
+
+extern "C" fn on_modules(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    on_dataset(ctx, subscribers::look);
 }
 
 extern "C" fn on_tick(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     on_dataset(ctx, tracked_keys::tick);
+    on_dataset(ctx, recent::tick);
 }
 
 fn on_dataset(ctx: *mut raw::RedisModuleCtx, handle: fn(&Context)) {

@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
-use super::{Context, OwnedStr, Str};
+use super::{Context, OwnedStr, Str, context, subscribers};
 
 /// The type of a key's value, as far as this module tells types apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +69,7 @@ impl Key<'_> {
     /// The content of a string, without a copy.
     ///
     /// Turns an integer or embedded string into a raw one for good, so callers ask for the length first: see
-    /// `Context::may_be_embedded`. O(1) for raw strings.
+    /// [`context::may_be_embedded`]. O(1) for raw strings.
     pub(crate) fn raw_string(&self) -> &[u8] {
         let mut length = 0;
         let mode = READ;
@@ -114,10 +114,50 @@ impl Key<'_> {
         unsafe { api!(RedisModule_SetAbsExpire)(self.as_ptr(), deadline) };
     }
 
-    /// Replaces the value, whatever its type, by a string. Drops the TTL, as SET does.
-    ///
-    /// Shares the argument's memory instead of copying it, as SET does.
+    /// Replaces the value, whatever its type, by a string. Drops the TTL, as SET does. The key must be open for writing.
     pub(crate) fn set_string(&mut self, value: Str<'_>) {
+        if self.overwrite(value.as_bytes()) {
+            self.drop_deadline();
+        } else {
+            self.replace(value);
+        }
+    }
+
+    /// Copies a string over one of the same length, which saves the server to delete and create the key. `false` where
+    /// that would not be the same as to replace the value: what another module keeps with the key would stay.
+    fn overwrite(&mut self, value: &[u8]) -> bool {
+        /// Beyond this, sharing the argument's memory is cheaper than copying.
+        const LONGEST: usize = 4096;
+        if value.len() > LONGEST
+            || context::may_be_embedded(value.len())
+            || self.length() != value.len()
+            || self.key_type() != KeyType::String
+            || subscribers::may_keep_metadata()
+        {
+            return false;
+        }
+        let mut length = 0;
+        // SAFETY: the key is open for writing; `length` is a valid place to write to. A value that others hold too the
+        // server copies first.
+        let start = unsafe { api!(RedisModule_StringDMA)(self.as_ptr(), &raw mut length, WRITE) };
+        if start.is_null() || length != value.len() {
+            return false;
+        }
+        // SAFETY: the server answers the start of `length` bytes, which are the value's alone: they do not overlap with
+        // an argument's.
+        unsafe { ptr::copy_nonoverlapping(value.as_ptr(), start.cast::<u8>(), length) };
+        true
+    }
+
+    fn drop_deadline(&mut self) {
+        if self.deadline().is_some() {
+            // SAFETY: the key exists and is open for writing.
+            unsafe { api!(RedisModule_SetAbsExpire)(self.as_ptr(), NO_EXPIRE) };
+        }
+    }
+
+    /// Shares the argument's memory instead of copying it, as SET does.
+    fn replace(&mut self, value: Str<'_>) {
         // SAFETY: the key is open for writing; the server takes a reference of its own to the live string.
         unsafe { api!(RedisModule_StringSet)(self.as_ptr(), value.as_ptr()) };
     }
@@ -199,6 +239,7 @@ impl Drop for Key<'_> {
 
 /// `REDISMODULE_READ` and the other constants, in the type that the calls take.
 pub(super) const READ: c_int = raw::REDISMODULE_READ.cast_signed();
+const WRITE: c_int = raw::REDISMODULE_WRITE.cast_signed();
 const HASH_NONE: c_int = raw::REDISMODULE_HASH_NONE.cast_signed();
 const HASH_EXISTS: c_int = raw::REDISMODULE_HASH_EXISTS.cast_signed();
 /// `REDISMODULE_HASH_DELETE`: a macro with a cast, which bindgen does not translate.

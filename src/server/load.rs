@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
-use super::{Context, command, config, context, events, info, propagation};
+use super::{Context, command, config, context, events, info, propagation, subscribers};
 use crate::config::invalidate_on_write;
 use crate::stats;
 
@@ -38,6 +38,7 @@ required!(
     RedisModule_Call,
     RedisModule_CallReplyArrayElement,
     RedisModule_CallReplyStringPtr,
+    RedisModule_CallReplyType,
     RedisModule_CloseKey,
     RedisModule_CreateCommand,
     RedisModule_CreateString,
@@ -140,6 +141,7 @@ fn refuse(ctx: &Context, reason: &str) -> c_int {
 /// Gives back what the module holds outside of the dataset.
 fn release(ctx: &Context) {
     crate::tracked_keys::forget(ctx);
+    crate::recent::release(ctx);
     config::release();
 }
 
@@ -184,7 +186,8 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
     if !subscribed || !info::register(ctx) {
         return Err("the server refuses a subscription".into());
     }
-    propagation::look_for_replicas(ctx);
+    propagation::look_for_listeners(ctx);
+    subscribers::look(ctx);
     // Loaded into a running server: the index may be there already.
     crate::index::ensure_tables(ctx);
     Ok(())

@@ -47,6 +47,7 @@ pub(crate) mod main_thread;
 pub(crate) mod propagation;
 pub(crate) mod scan;
 pub(crate) mod string;
+pub(crate) mod subscribers;
 
 pub(crate) use command::{Arguments, Command};
 pub(crate) use context::Context;

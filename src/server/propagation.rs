@@ -2,10 +2,12 @@
 //! no module.
 //!
 //! Building those commands costs more than the write itself, so it is left out while nobody listens: no AOF, no replica,
-//! no backlog. Whether there is an AOF the server tells at any time. It does not tell of replicas, but a replica that
-//! comes gets a snapshot first, made by a forked child, or has a backlog to go on from. What is written before the fork
-//! is in the snapshot; the fork is an event, in which we look again, before the next command. A backlog that exists
-//! without a fork comes from a load or from the time as a replica, which are events too.
+//! no backlog. The server does not tell of those, but a replica that comes gets a snapshot first, made by a forked child,
+//! or has a backlog to go on from. What is written before the fork is in the snapshot; the fork is an event, in which we
+//! look again, before the next command. A backlog that exists without a fork comes from a load or from the time as a
+//! replica, which are events too. An AOF begins with a fork as well, but for the one that a replica begins when it has
+//! got its master's data (Valkey 9): so a replica is taken for one that has an AOF, and looks again when it becomes a
+//! master.
 
 use std::ffi::{CStr, c_int};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -14,13 +16,16 @@ use redis_module::raw;
 
 use super::{Context, Str};
 
-/// Whether there may be a replica or a backlog. Only ever wrong towards "yes", which costs time.
-static REPLICATES: AtomicBool = AtomicBool::new(true);
+/// Whether there may be an AOF, a replica or a backlog. Only ever wrong towards "yes", which costs time.
+static LISTENED_TO: AtomicBool = AtomicBool::new(true);
 
-/// Finds out whether there may be a replica.
-pub(super) fn look_for_replicas(ctx: &Context) {
-    // In a cluster a slot migration listens too.
-    REPLICATES.store(ctx.is_cluster() || may_have_replicas(ctx), Relaxed);
+/// Finds out whether anybody may be listening.
+pub(super) fn look_for_listeners(ctx: &Context) {
+    const LISTENS: u32 = raw::REDISMODULE_CTX_FLAGS_AOF
+        | raw::REDISMODULE_CTX_FLAGS_SLAVE
+        // A slot migration.
+        | raw::REDISMODULE_CTX_FLAGS_CLUSTER;
+    LISTENED_TO.store(ctx.flags() & LISTENS != 0 || may_have_replicas(ctx), Relaxed);
 }
 
 /// In doubt, yes.
@@ -46,7 +51,7 @@ pub(crate) struct Stream<'ctx>(&'ctx Context);
 impl Context {
     /// Propagates what `write` writes, as one transaction, and counts a change of the dataset. Only in commands.
     pub(crate) fn propagate(&self, write: impl FnOnce(&Stream<'_>)) {
-        if REPLICATES.load(Relaxed) || self.flags() & raw::REDISMODULE_CTX_FLAGS_AOF != 0 {
+        if LISTENED_TO.load(Relaxed) {
             write(&Stream(self));
         } else {
             // Raises the counter of changes, on which the automatic saving depends, and goes nowhere.

@@ -2,6 +2,7 @@
 
 use crate::support::client::{Client, Reply, call, int, nil, ok, words};
 use crate::support::dataset::dirty;
+use crate::support::module;
 use crate::support::server::Server;
 
 /// The keyspace events of one command as `event key` lines.
@@ -306,4 +307,40 @@ fn events_come_after_both_changes_are_there() {
     let replies = client.pipeline(&["MULTI", "MTSET k v 5", "MTGET k 4", "EXEC"].map(words));
     assert_eq!(replies[3], Reply::Array(vec![ok(), Reply::Bulk(b"v".to_vec())]));
     assert_eq!(about_keys(listener.take()), ["set k"]);
+}
+
+#[test]
+fn events_come_as_soon_as_the_setting_lets_them_out() {
+    let server = Server::start();
+    let mut listener = Listener::on(&server);
+    let mut client = server.client();
+    client.run("MTSET k v 5");
+    assert_eq!(listener.take(), Vec::<String>::new());
+    client.run("CONFIG SET notify-keyspace-events EA");
+    client.run("MTSET k v 6 EX 100");
+    client.run("MTDEL k");
+    assert_eq!(about_keys(listener.take()), ["set k", "expire k", "del k"]);
+    // In one transaction with the writes.
+    assert_eq!(call!(client, "CONFIG", "SET", "notify-keyspace-events", ""), ok());
+    for line in ["MULTI", "MTSET k v 5", "CONFIG SET notify-keyspace-events EA", "MTSET k v 6", "EXEC"] {
+        assert!(!client.run(line).is_error(), "{line}");
+    }
+    assert_eq!(about_keys(listener.take()), ["set k"]);
+}
+
+#[test]
+fn another_module_hears_our_events() {
+    let loadmodule = format!("loadmodule {}", module::listener());
+    let earlier = Server::with(&[&loadmodule]);
+    let later = Server::start();
+    let mut client = later.client();
+    client.run("MTSET k v 5");
+    assert_eq!(client.run(&format!("MODULE LOAD {}", module::listener())), ok());
+    for server in [earlier, later] {
+        let mut client = server.client();
+        for (line, heard) in [("MTSET k v 6", 1), ("MTSET k v 7 EX 100", 3), ("MTDEL k", 4)] {
+            client.run(line);
+            assert_eq!(client.run("LISTENER.COUNT"), int(heard), "{line}");
+        }
+    }
 }

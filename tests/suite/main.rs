@@ -41,6 +41,7 @@ mod numbers;
 mod persistence;
 mod propagation;
 mod read_side_effects;
+mod recent;
 mod seed_transcript;
 mod support;
 mod tracked_keys;

@@ -316,3 +316,38 @@ fn a_full_server_refuses_the_write_but_not_the_reads() {
     assert_eq!(client.run("MTTIME k"), bulk("100"));
     assert_eq!(client.run("MTDEL k"), int(1), "what frees memory is allowed");
 }
+
+/// One of the same length is copied over the old one, where the server keeps it raw.
+#[test]
+fn a_value_is_replaced_as_set_does_whatever_its_length() {
+    let (server, plain) = (Server::start(), Server::plain());
+    let (mut ours, mut theirs) = (server.client(), plain.client());
+    let lengths = [1, 20, 44, 45, 64, 100, 116, 117, 128, 200, 255, 256, 4095, 4096, 4097, 100_000];
+    for length in lengths {
+        for (old_length, old_options) in
+            [(length, ""), (length, " EX 1000"), (length + 1, ""), (length - 1, " EX 1000")]
+        {
+            let old = "o".repeat(old_length);
+            let new = format!("{}\0", "n".repeat(length - 1)).into_bytes();
+            ours.run("FLUSHALL");
+            theirs.run("FLUSHALL");
+            if old_length > 0 {
+                assert_eq!(ours.run(&format!("MTSET key {old} 1{old_options}")), ok());
+                assert_eq!(theirs.run(&format!("SET key {old}{old_options}")), ok());
+            }
+            assert_eq!(call!(ours, "MTSET", "key", &new, 2), ok());
+            assert_eq!(call!(theirs, "SET", "key", &new), ok());
+            let what = format!("{old_length} to {length} bytes{old_options}");
+            for line in ["GET key", "TTL key", "OBJECT ENCODING key", "OBJECT REFCOUNT key", "STRLEN key"] {
+                assert_eq!(ours.run(line), theirs.run(line), "{line}, {what}");
+            }
+            // Newer servers keep room for a TTL that the old value had.
+            let memory = [&mut ours, &mut theirs].map(|client| client.run("MEMORY USAGE key").into_int());
+            assert!(memory[0] <= memory[1], "{memory:?} bytes, {what}");
+            assert_eq!(call!(ours, "MTSET", "key", &new, 3, "PXAT", "9999999999999"), ok());
+            assert_eq!(call!(ours, "MTSET", "key", &new, 4, "KEEPTTL"), ok());
+            assert_eq!(ours.run("PEXPIRETIME key"), int(9_999_999_999_999), "{what}");
+            assert_eq!(ours.run("MTTIME key"), bulk("4"));
+        }
+    }
+}

@@ -20,6 +20,14 @@ pub(crate) fn path() -> &'static str {
     })
 }
 
+/// Another module, which hears keyspace events: see `tests/listener`. `cargo test` has built it next to the tests.
+pub(crate) fn listener() -> String {
+    let tests = std::env::current_exe().expect("the path of the tests");
+    let path = tests.ancestors().nth(2).expect("cargo's folder").join("examples/liblistener.so");
+    assert!(path.exists(), "no {}: 'cargo test --no-run' builds it", path.display());
+    text(path)
+}
+
 fn build() -> String {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)

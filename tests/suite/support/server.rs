@@ -260,6 +260,12 @@ impl Drop for Server {
         end_child(&mut self.child);
         if std::thread::panicking() {
             eprintln!("--- log of the server in {} ---\n{}", self.directory.path().display(), self.log());
+        } else {
+            let log = self.log();
+            assert!(
+                !log.contains("differed from the one in the index"),
+                "what is kept of the index is wrong:\n{log}"
+            );
         }
     }
 }

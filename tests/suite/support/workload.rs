@@ -119,6 +119,8 @@ impl Workload {
                 dice.bytes(length)
             }
             2..8 => dice.below(100_000).to_string().into_bytes(),
+            // Raw on every server, and all of one length.
+            8..14 => format!("{:0150}", dice.below(1_000_000)).into_bytes(),
             _ => vec![b'v'; dice.index(200)],
         }
     }

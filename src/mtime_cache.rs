@@ -1,0 +1,269 @@
+//! A cache of mtimes by key: of fixed size, two places for a key, the older of two that collide gives way. Pure: knows
+//! no server. What it answers was put in and not taken out since; when that has to happen is `recent`'s affair.
+
+use crate::filter::NameHash;
+use crate::mtime::Mtime;
+
+/// The longest key that is kept, in bytes: what makes a line 64 bytes, as many as the CPU fetches at once.
+pub(crate) const LONGEST_KEY: usize = 48;
+/// Sets at first (64 KiB), and at most (4 MiB).
+const SETS: std::ops::RangeInclusive<usize> = 512..=(1 << 15);
+
+/// What is kept of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recent {
+    /// Its mtime.
+    pub(crate) mtime: Mtime,
+    /// Whether its value is so long that it is stored raw.
+    pub(crate) is_raw: bool,
+}
+
+/// The cache. Takes no memory before something is put in.
+pub(crate) struct MtimeCache {
+    sets: Vec<Set>,
+    /// Lines of other generations are empty. From 1 up.
+    generation: u32,
+    /// Lines that gave way to others since the cache has its size.
+    displaced: usize,
+    /// How many sets there shall be.
+    wanted: usize,
+}
+
+type Set = [Line; 2];
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line {
+    generation: u32,
+    database: u16,
+    length: u8,
+    flags: u8,
+    mtime: u64,
+    key: [u8; LONGEST_KEY],
+}
+
+const EMPTY: Line = Line { generation: 0, database: 0, length: 0, flags: 0, mtime: 0, key: [0; LONGEST_KEY] };
+const FRACTION: u8 = 1;
+const RAW: u8 = 2;
+
+/// A key in a database, with the hash of its name.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    hash: NameHash,
+    name: &'a [u8],
+    length: u8,
+}
+
+impl<'a> Place<'a> {
+    /// `None` for a key that is too long to be kept.
+    pub(crate) fn of(name: &'a [u8]) -> Option<Self> {
+        let length = u8::try_from(name.len()).ok().filter(|_| name.len() <= LONGEST_KEY)?;
+        Some(Self { hash: NameHash::of(name), name, length })
+    }
+}
+
+impl Line {
+    fn holds(&self, generation: u32, place: Place<'_>) -> bool {
+        self.generation == generation
+            && self.length == place.length
+            && self.key.get(..place.name.len()) == Some(place.name)
+    }
+
+    const fn recent(&self) -> Recent {
+        Recent {
+            mtime: Mtime::from_bits((self.mtime, self.flags & FRACTION != 0)),
+            is_raw: self.flags & RAW != 0,
+        }
+    }
+}
+
+impl MtimeCache {
+    /// An empty cache.
+    pub(crate) const fn new() -> Self {
+        Self { sets: Vec::new(), generation: 1, displaced: 0, wanted: *SETS.start() }
+    }
+
+    /// What is kept of a key. O(1).
+    pub(crate) fn get(&self, place: Place<'_>, database: u16) -> Option<Recent> {
+        let set = self.sets.get(place.hash.index(self.sets.len()))?;
+        let line = set.iter().find(|line| line.database == database && line.holds(self.generation, place))?;
+        Some(line.recent())
+    }
+
+    /// Keeps something of a key. Answers what was kept of it before. O(1), but for the first time.
+    pub(crate) fn put(&mut self, place: Place<'_>, database: u16, recent: Recent) -> Option<Recent> {
+        if self.sets.is_empty() {
+            self.sets = vec![[EMPTY; 2]; self.wanted];
+        }
+        let index = place.hash.index(self.sets.len());
+        let [first, second] = self.sets.get_mut(index)?;
+        let (mtime, is_fraction) = recent.mtime.to_bits();
+        let flags = if is_fraction { FRACTION } else { 0 } | if recent.is_raw { RAW } else { 0 };
+        let mut line =
+            Line { generation: self.generation, database, length: place.length, flags, mtime, ..EMPTY };
+        line.key.get_mut(..place.name.len())?.copy_from_slice(place.name);
+        for present in [&mut *first, &mut *second] {
+            if present.database == database && present.holds(self.generation, place) {
+                let before = present.recent();
+                *present = line;
+                return Some(before);
+            }
+        }
+        if first.generation == self.generation {
+            if second.generation == self.generation {
+                self.displaced = self.displaced.saturating_add(1);
+            }
+            *second = *first;
+        }
+        *first = line;
+        None
+    }
+
+    /// Forgets a key, in whichever database. O(1).
+    pub(crate) fn remove(&mut self, place: Place<'_>) {
+        let index = place.hash.index(self.sets.len());
+        for line in self.sets.get_mut(index).into_iter().flatten() {
+            if line.holds(self.generation, place) {
+                line.generation = 0;
+            }
+        }
+    }
+
+    /// Forgets everything. O(1), but for once in four billion times.
+    pub(crate) fn clear(&mut self) {
+        match self.generation.checked_add(1) {
+            Some(next) => self.generation = next,
+            None => self.release(),
+        }
+    }
+
+    /// Forgets everything, and gives the memory back.
+    pub(crate) fn release(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Grows if many lines had to give way. Forgets everything then.
+    pub(crate) fn grow_if_crowded(&mut self) {
+        if self.displaced > self.sets.len() / 4 && self.sets.len() < *SETS.end() {
+            self.wanted = self.sets.len().saturating_mul(2);
+            self.sets = Vec::new();
+            self.displaced = 0;
+        }
+    }
+
+    /// The memory it takes, in bytes.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        size_of_val(self.sets.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn at(mtime: i64) -> Recent {
+        Recent { mtime: Mtime::from_i64(mtime), is_raw: mtime % 2 == 0 }
+    }
+
+    fn place(name: &[u8]) -> Place<'_> {
+        Place::of(name).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_what_the_cpu_fetches() {
+        assert_eq!(size_of::<Line>(), 64);
+    }
+
+    #[test]
+    fn long_keys_are_not_kept() {
+        assert!(Place::of(&[b'k'; LONGEST_KEY]).is_some());
+        assert!(Place::of(&[b'k'; LONGEST_KEY + 1]).is_none());
+        assert!(Place::of(&[b'k'; 256 + 3]).is_none());
+    }
+
+    #[test]
+    fn databases_are_told_apart_but_not_when_a_key_is_forgotten() {
+        let mut cache = MtimeCache::new();
+        cache.put(place(b"k"), 0, at(1));
+        cache.put(place(b"k"), 7, at(2));
+        assert_eq!(cache.get(place(b"k"), 0), Some(at(1)));
+        assert_eq!(cache.get(place(b"k"), 7), Some(at(2)));
+        assert_eq!(cache.get(place(b"k"), 1), None);
+        cache.remove(place(b"k"));
+        assert_eq!((cache.get(place(b"k"), 0), cache.get(place(b"k"), 7)), (None, None));
+    }
+
+    #[test]
+    fn it_grows_with_what_is_used_and_not_without_end() {
+        let keys: Vec<_> = (0..20_000).map(|number| format!("key:{number:012}").into_bytes()).collect();
+        let mut cache = MtimeCache::new();
+        assert_eq!(cache.bytes(), 0);
+        for _ in 0..20 {
+            for key in &keys {
+                cache.put(place(key), 0, at(1));
+            }
+            cache.grow_if_crowded();
+        }
+        for key in &keys {
+            cache.put(place(key), 0, at(1));
+        }
+        let kept = keys.iter().filter(|key| cache.get(place(key), 0).is_some()).count();
+        assert!(kept > 18_000, "{kept}");
+        for round in 0..20 {
+            for number in 0..100_000 {
+                cache.put(place(format!("{round} {number}").as_bytes()), 0, at(1));
+            }
+            cache.grow_if_crowded();
+            assert!(cache.bytes() <= 4 << 20, "{}", cache.bytes());
+        }
+        cache.release();
+        assert_eq!(cache.bytes(), 0);
+    }
+
+    #[test]
+    fn generations_do_not_come_back() {
+        let mut cache = MtimeCache::new();
+        cache.put(place(b"k"), 0, at(1));
+        cache.generation = u32::MAX;
+        cache.put(place(b"l"), 0, at(1));
+        cache.clear();
+        assert_eq!((cache.get(place(b"k"), 0), cache.get(place(b"l"), 0)), (None, None));
+    }
+
+    proptest! {
+        /// It may forget, but never answers anything else than what was put in last.
+        #[test]
+        fn it_answers_the_last_or_nothing(
+            steps in proptest::collection::vec((0..40u8, 0..3u16, any::<i64>(), 0..20u8), 1..400)
+        ) {
+            let mut cache = MtimeCache::new();
+            cache.wanted = 4;
+            let mut truth = HashMap::new();
+            for (key, database, mtime, action) in steps {
+                let name = vec![key; usize::from(key)];
+                let place = place(&name);
+                match action {
+                    0 => { cache.clear(); truth.clear(); }
+                    1 => { cache.grow_if_crowded(); }
+                    2..=4 => { cache.remove(place); truth.retain(|(other, _), _| *other != key); }
+                    _ => {
+                        let before = cache.put(place, database, at(mtime));
+                        prop_assert!(before.is_none() || before == truth.get(&(key, database)).copied());
+                        truth.insert((key, database), at(mtime));
+                        prop_assert_eq!(cache.get(place, database), Some(at(mtime)));
+                    }
+                }
+                for other in 0..40u8 {
+                    for database in 0..3 {
+                        let name = vec![other; usize::from(other)];
+                        let found = cache.get(Place::of(&name).unwrap(), database);
+                        prop_assert!(found.is_none() || found == truth.get(&(other, database)).copied());
+                    }
+                }
+            }
+        }
+    }
+}
