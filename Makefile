@@ -29,9 +29,11 @@ setup-build:
 build: setup-build ## build the module, target/release/libredis_mtime.so
 	$(CARGO) build --release $(CARGOFLAGS)
 
-# Tests are built without optimization but with overflow checks; the module under test is the release build.
+# Tests are built without optimization but with overflow checks; the module under test is the release build. Those of the
+# cluster mostly wait for servers: many at once.
 test: setup build ## run all tests on the redis-server of this machine (TEST=name: only those; REDIS_SERVER=/path)
-	$(CARGO) test $(CARGOFLAGS) -- $(TEST)
+	$(CARGO) test $(CARGOFLAGS) --lib --test suite -- $(TEST)
+	$(CARGO) test $(CARGOFLAGS) --test cluster -- --test-threads=8 $(TEST)
 
 # Long tests of what breaks. In work: some fail on servers whose own faults they meet, see the changelog.
 test-endurance: setup build ## run the long and destructive tests, which are not part of test (TEST=name)

@@ -23,6 +23,11 @@ impl Refusal {
     pub(crate) const INDEX_TYPE: Self = Self::Error(c"ERR mtime index is not a hash");
     pub(crate) const NO_LATER_MTIME: Self = Self::Error(c"ERR no mtime is later than the stored one");
     pub(crate) const NO_PERMISSION: Self = Self::Error(c"NOPERM No permissions to access a key");
+    /// As the servers answer a command on several keys while their slot is moved. Clients try again by themselves.
+    pub(crate) const TRY_AGAIN: Self =
+        Self::Error(c"TRYAGAIN Key and mtime index may be on two nodes during rehashing of slot");
+    pub(crate) const CLEAN_IN_UNIT: Self =
+        Self::Error(c"ERR mtclean cannot be part of a transaction or a script in cluster mode");
     pub(crate) const CURSOR: Self = Self::Error(c"ERR invalid cursor");
 }
 

@@ -3,14 +3,24 @@
 //!
 //! A job after the unit would come too late: a read later in the unit would still see the entry, and a script that does
 //! SET and then HSET, the seed's writer, would lose the entry it has just written.
+//!
+//! In a cluster an event must not touch another slot than that of the executing command: from Redis 7.4 on keys of others
+//! are misfiled then. The events of a command are about its own keys, also in a script that may go to many slots, where
+//! the server takes the slot of each call; eviction and the removal of expired keys come between commands. What is left is
+//! a key that a command without keys (KEYS, SCAN, RANDOMKEY) finds expired in a transaction of another slot, and expired
+//! keys are seen to at the end of the unit, when no command is executing.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::server::context::Lookup;
+use crate::index::{self, Home};
+use crate::server::context::{self, Lookup};
 use crate::server::events::Class;
 use crate::server::job;
-use crate::server::{Context, KeyType, Str};
-use crate::{config, index, recent, stats, tracked_keys};
+use crate::server::main_thread::MainThread;
+use crate::server::scan::Cursor;
+use crate::server::{Context, KeyType, OwnedStr, Str};
+use crate::{config, recent, stats, tracked_keys};
 
 /// Set while one of our own commands fires its events.
 static OWN_WRITE: AtomicBool = AtomicBool::new(false);
@@ -34,8 +44,11 @@ pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) 
     if OWN_WRITE.load(Relaxed) {
         return;
     }
+    if class == Class::Generic && event == b"restore" && context::is_cluster() {
+        index::forget_table_if_gone(ctx, Home::of(key));
+    }
     if index::is_own_name(ctx, key) {
-        on_index_event(ctx, class, event);
+        on_index_event(ctx, class, event, key);
     } else if changes_the_value(class, event)
         && config::invalidate_on_write()
         // Most keys are not tracked.
@@ -46,11 +59,16 @@ pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) 
         if ctx.is_following() {
             return;
         }
+        let home = Home::of(key);
+        if home.slot().is_some_and(|slot| ctx.is_importing(slot)) {
+            return;
+        }
         // A key mostly expires because a command reads it. Had we propagated anything by its end, the server would
         // take that command for a write and propagate it too, be it KEYS. An entry without a key harms nobody.
-        let later = class == Class::Expired && job::at_end_of_unit(ctx, key, drop_entry_if_gone);
+        let later = class == Class::Expired && job::at_end_of_unit(ctx, key, drop_entry_if_gone)
+            || event == b"del" && home.slot().is_some() && at_next_tick_if_last(ctx, home, key);
         if !later {
-            drop_entry(ctx, key);
+            drop_entry(ctx, home, key);
         }
     }
 }
@@ -67,30 +85,138 @@ fn changes_the_value(class: Class, event: &[u8]) -> bool {
     }
 }
 
-fn drop_entry(ctx: &Context, key: Str<'_>) {
+fn drop_entry(ctx: &Context, home: Home, key: Str<'_>) {
     // Looks before it opens the index for writing, which would create it.
-    let tracked = index::Reader::open(ctx, Lookup::Unseen).is_some_and(|index| index.has(key));
-    if tracked && index::Writer::open(ctx).is_ok_and(|mut index| index.remove(key)) {
-        ctx.propagate_from_event(|stream| stream.hdel(index::name(ctx), key));
+    let tracked = index::Reader::open(ctx, home, Lookup::Unseen).is_some_and(|index| index.has(key));
+    if tracked && index::Writer::open(ctx, home).is_ok_and(|mut index| index.remove(key)) {
+        ctx.propagate_from_event(|stream| stream.hdel(home.name(ctx), key));
         stats::FOREIGN_WRITES_DROPPED.count();
     }
 }
 
 /// Drops the entry of a key that is gone. If it was created again meanwhile, the entry is up to date.
 pub(crate) fn drop_entry_if_gone(ctx: &Context, key: Str<'_>) {
-    let exists = ctx.open(key, Lookup::Peek).is_some_and(|key| key.key_type() != KeyType::Missing);
-    if !exists && config::invalidate_on_write() {
-        drop_entry(ctx, key);
+    if !exists(ctx, key) && config::invalidate_on_write() {
+        drop_entry(ctx, Home::of(key), key);
     }
 }
 
-/// Somebody else has written to the index, or created, replaced or deleted it.
-fn on_index_event(ctx: &Context, class: Class, event: &[u8]) {
+fn exists(ctx: &Context, key: Str<'_>) -> bool {
+    ctx.open(key, Lookup::Peek).is_some_and(|key| key.key_type() != KeyType::Missing)
+}
+
+/// What is to be done at the next tick of the server's clock.
+static AT_NEXT_TICK: MainThread<RefCell<Vec<Later>>> = MainThread::new(RefCell::new(Vec::new()));
+
+struct Later {
+    database: i32,
+    key: OwnedStr,
+}
+
+/// In a cluster the server deletes the keys of a slot that a node has lost, or that is flushed, one by one with an
+/// iterator, which does not survive that the index of the slot vanishes with its last entry. So that entry is dropped
+/// later; without its key it harms nobody. `false` when it is not the last.
+fn at_next_tick_if_last(ctx: &Context, home: Home, key: Str<'_>) -> bool {
+    let Some(index) = index::Reader::open(ctx, home, Lookup::Unseen) else { return false };
+    if index.length() != 1 || !index.has(key) {
+        return false;
+    }
+    let later = Later { database: index.database(), key: OwnedStr::new(key.as_bytes()) };
+    AT_NEXT_TICK.get(ctx).borrow_mut().push(later);
+    true
+}
+
+/// Does what was put off. Ten times a second, between commands.
+pub(crate) fn tick(ctx: &Context) {
+    if AT_NEXT_TICK.get(ctx).borrow().is_empty() || ctx.writes_are_paused() {
+        return;
+    }
+    let all = AT_NEXT_TICK.get(ctx).take();
+    // Who follows now gets everything with the stream.
+    if ctx.is_following() {
+        return;
+    }
+    for Later { database, key } in all {
+        if !ctx.select_db(database) {
+            continue;
+        }
+        let (key, home) = (key.as_str(), Home::of(key.as_str()));
+        let tracked = index::Reader::open(ctx, home, Lookup::Peek).is_some_and(|index| index.has(key));
+        if tracked {
+            drop_entry_if_gone(ctx, key);
+        } else {
+            // Dropped already, by `drop_what_came_too_early`, without telling the replicas.
+            ctx.propagate_from_event(|stream| stream.hdel(home.name(ctx), key));
+        }
+    }
+}
+
+/// Forgets what was put off, when the module is unloaded.
+pub(crate) fn forget(ctx: &Context) {
+    AT_NEXT_TICK.get(ctx).take();
+}
+
+/// Somebody else has written to an index, or created, replaced or deleted it.
+fn on_index_event(ctx: &Context, class: Class, event: &[u8], index: Str<'_>) {
     recent::forget_all(ctx);
     if !only_removes(event) {
         tracked_keys::forget(ctx);
     }
-    index::ensure_table(ctx, class != Class::Hash);
+    let home = Home::of(index);
+    index::ensure_table(ctx, home, class != Class::Hash);
+    if event == b"restore" && home.slot().is_some() && config::invalidate_on_write() {
+        on_arrival(ctx, home, index);
+    }
+}
+
+/// An index has come from another node, in a migration key by key, with the mtimes of that node. A key that is here
+/// already may have been written here since. The keys still to come drop their entries when they come.
+///
+/// The entries must go after the index has come, also for the replicas: at the end of the unit. Redis 7.0 has no such
+/// jobs. There everybody who has the module drops them here and now, replicas too, and the rest is told at the next tick.
+fn on_arrival(ctx: &Context, home: Home, index: Str<'_>) {
+    let is_fed = ctx.is_following() || home.slot().is_some_and(|slot| ctx.is_importing(slot));
+    if !job::are_offered() {
+        drop_what_came_too_early(ctx, home, |key| {
+            if !is_fed {
+                let database = ctx.selected_db();
+                AT_NEXT_TICK.get(ctx).borrow_mut().push(Later { database, key });
+            }
+        });
+    } else if !is_fed {
+        job::at_end_of_unit(ctx, index, |ctx, index| {
+            let home = Home::of(index);
+            drop_what_came_too_early(ctx, home, |key| {
+                ctx.propagate_from_event(|stream| stream.hdel(home.name(ctx), key.as_str()));
+            });
+        });
+    }
+}
+
+/// Drops the entries of all keys that are here.
+fn drop_what_came_too_early(ctx: &Context, home: Home, mut tell: impl FnMut(OwnedStr)) {
+    let cursor = Cursor::new();
+    loop {
+        let mut keys = Vec::new();
+        let more = ctx
+            .open(home.name(ctx), Lookup::Peek)
+            .filter(|index| index.key_type() == KeyType::Hash)
+            .is_some_and(|index| cursor.step(&index, |field| keys.push(OwnedStr::new(field.as_bytes()))));
+        // Only now that the index is closed: opening a key may write to it.
+        for key in keys {
+            let name = key.as_str();
+            if Home::of(name) == home
+                && exists(ctx, name)
+                && index::Writer::open(ctx, home).is_ok_and(|mut index| index.remove(name))
+            {
+                stats::FOREIGN_WRITES_DROPPED.count();
+                tell(key);
+            }
+        }
+        if !more {
+            return;
+        }
+    }
 }
 
 /// Whether an event on the index tells that it has lost entries, or none. In doubt it has new ones.

@@ -1,6 +1,10 @@
 //! Where mtimes live: the plain hash of the seed, field = key, value = mtime. Lua scripts may work on it at the same
 //! time.
 //!
+//! In a cluster there is one for each slot, in that slot. From Redis 7.4 on a key of another slot than that of the
+//! executing command is looked for, and filed, in the wrong place. So nobody here opens the index of another slot than
+//! that of the key at hand; whoever goes through all slots does it outside of commands that have keys.
+//!
 //! A small hash is a listpack, which the server scans linearly: reads get four times slower before the 512 entries
 //! where it becomes a hash table. So the index is made a hash table from its first entry on, whoever creates it.
 
@@ -10,12 +14,60 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::errors::Refusal;
 use crate::mtime::Mtime;
 use crate::server::context::Lookup;
-use crate::server::{Context, Key, KeyType, OwnedStr, Str, config};
+use crate::server::{Context, Key, KeyType, OwnedStr, Str, config, context};
+use crate::slots::{self, Slot};
 use crate::{recent, tracked_keys};
 
-/// The name of the index.
-pub(crate) fn name(ctx: &Context) -> Str<'_> {
-    config::index_key(ctx)
+/// Which index it is: the only one of a database, or in a cluster that of a slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Home(Option<Slot>);
+
+impl Home {
+    /// The one that a key's mtime is in.
+    pub(crate) fn of(key: Str<'_>) -> Self {
+        Self(context::is_cluster().then(|| Slot::of(key.as_bytes())))
+    }
+
+    /// The one of a slot, in a cluster.
+    pub(crate) const fn of_slot(slot: Slot) -> Self {
+        Self(Some(slot))
+    }
+
+    /// All that a database can have, from the first.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(Self::first()), |home| home.next())
+    }
+
+    /// The first of those.
+    pub(crate) fn first() -> Self {
+        Self(context::is_cluster().then_some(Slot::FIRST))
+    }
+
+    /// The one after this; `None` at the end.
+    pub(crate) fn next(self) -> Option<Self> {
+        self.0.and_then(Slot::next).map(Self::of_slot)
+    }
+
+    /// The slot, in a cluster.
+    pub(crate) const fn slot(self) -> Option<Slot> {
+        self.0
+    }
+
+    /// The name of the index.
+    pub(crate) fn name(self, ctx: &Context) -> Str<'_> {
+        match self.0 {
+            None => config::index_key(ctx),
+            Some(slot) => config::index_key_of(ctx, slot),
+        }
+    }
+
+    /// As [`Self::name`], for whoever goes through all of them: nothing is kept.
+    pub(crate) fn new_name(self, ctx: &Context) -> OwnedStr {
+        match self.0 {
+            None => OwnedStr::new(config::index_name(ctx)),
+            Some(slot) => config::new_index_key_of(ctx, slot),
+        }
+    }
 }
 
 /// Refuses the index's own name as a key: clients may be allowed to use it, but not through us.
@@ -23,9 +75,18 @@ pub(crate) fn refuse_own_name(ctx: &Context, key: Str<'_>) -> Result<(), Refusal
     if is_own_name(ctx, key) { Err(Refusal::RESERVED_KEY) } else { Ok(()) }
 }
 
-/// Whether `key` is the index itself.
+/// Whether `key` is an index itself.
 pub(crate) fn is_own_name(ctx: &Context, key: Str<'_>) -> bool {
-    key.as_bytes() == config::index_name(ctx)
+    if context::is_cluster() {
+        is_name_of_a_slot(ctx, key)
+    } else {
+        key.as_bytes() == config::index_name(ctx)
+    }
+}
+
+fn is_name_of_a_slot(ctx: &Context, key: Str<'_>) -> bool {
+    let bytes = key.as_bytes();
+    bytes.starts_with(config::index_prefix(ctx)) && bytes == Home::of(key).name(ctx).as_bytes()
 }
 
 /// The index, open for reading. No other key may be opened meanwhile: see [`Key`].
@@ -33,9 +94,9 @@ pub(crate) struct Reader<'ctx>(&'ctx Context, Key<'ctx>);
 
 impl<'ctx> Reader<'ctx> {
     /// `None` when there is no index, or something else than a hash has its name.
-    pub(crate) fn open(ctx: &'ctx Context, lookup: Lookup) -> Option<Self> {
+    pub(crate) fn open(ctx: &'ctx Context, home: Home, lookup: Lookup) -> Option<Self> {
         // Any look-up but `Peek`, lest the index look idle and be evicted.
-        let index = ctx.open(name(ctx), lookup)?;
+        let index = ctx.open(home.name(ctx), lookup)?;
         (index.key_type() == KeyType::Hash).then_some(Self(ctx, index))
     }
 
@@ -43,7 +104,7 @@ impl<'ctx> Reader<'ctx> {
     ///
     /// The entry may have outlived its key: the caller looks at the key too.
     pub(crate) fn mtime(&self, key: Str<'_>) -> Option<Mtime> {
-        recent::looked_into_index(self.0, self.1.database());
+        recent::looked_into(self.0, Home::of(key), self.1.database());
         Mtime::parse(self.1.hash_get(key)?.as_str().as_bytes())
     }
 
@@ -51,23 +112,38 @@ impl<'ctx> Reader<'ctx> {
     pub(crate) fn has(&self, key: Str<'_>) -> bool {
         self.1.hash_has(key)
     }
+
+    /// How many entries it has.
+    pub(crate) fn length(&self) -> usize {
+        self.1.length()
+    }
+
+    /// The number of its database.
+    pub(crate) fn database(&self) -> c_int {
+        self.1.database()
+    }
 }
 
 /// The index, open for writing. Opened after the key that the write is about: opening that one may make it expire, and
 /// its expiry drops its entry.
 pub(crate) struct Writer<'ctx> {
     ctx: &'ctx Context,
+    home: Home,
     index: Key<'ctx>,
     exists: bool,
 }
 
 impl<'ctx> Writer<'ctx> {
-    /// Refused when something else than a hash has the index's name.
-    pub(crate) fn open(ctx: &'ctx Context) -> Result<Self, Refusal> {
-        let index = ctx.open(name(ctx), Lookup::Write).ok_or(Refusal::INDEX_TYPE)?;
+    /// Refused when something else than a hash has the index's name, and when the index may be on another node: what the
+    /// mtime of the key is cannot be told then, and an index created here would stop the move of the slot.
+    pub(crate) fn open(ctx: &'ctx Context, home: Home) -> Result<Self, Refusal> {
+        let index = ctx.open(home.name(ctx), Lookup::Write).ok_or(Refusal::INDEX_TYPE)?;
         match index.key_type() {
-            KeyType::Hash => Ok(Self { ctx, index, exists: true }),
-            KeyType::Missing => Ok(Self { ctx, index, exists: false }),
+            KeyType::Hash => Ok(Self { ctx, home, index, exists: true }),
+            KeyType::Missing if home.slot().is_none() || ctx.may_create(home.name(ctx)) => {
+                Ok(Self { ctx, home, index, exists: false })
+            }
+            KeyType::Missing => Err(Refusal::TRY_AGAIN),
             KeyType::String | KeyType::Other => Err(Refusal::INDEX_TYPE),
         }
     }
@@ -91,10 +167,10 @@ impl<'ctx> Writer<'ctx> {
         recent::forget(self.ctx, key);
         self.index.hash_set(key, mtime);
         let created = !std::mem::replace(&mut self.exists, true);
-        if created || !is_known_table(self.index.database()) {
-            make_table(self.ctx, &mut self.index);
+        if created || !is_known_table(self.home, self.index.database()) {
+            make_table(self.ctx, self.home, &mut self.index);
         }
-        self.ctx.signal_modified(name(self.ctx));
+        self.ctx.signal_modified(self.home.name(self.ctx));
     }
 
     /// Drops the entry of a key, without propagation. `false` when there is none.
@@ -104,11 +180,11 @@ impl<'ctx> Writer<'ctx> {
         }
         recent::forget(self.ctx, key);
         self.index.hash_delete(key);
-        self.ctx.signal_modified(name(self.ctx));
+        self.ctx.signal_modified(self.home.name(self.ctx));
         if self.index.key_type() == KeyType::Missing {
             // That was the last entry: the next index begins as a listpack again.
             self.exists = false;
-            set_known_table(self.index.database(), false);
+            set_known_table(self.home, self.index.database(), false);
         }
         true
     }
@@ -142,51 +218,98 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// In which databases the index is known to be a hash table. Only ever wrong towards "unknown", which costs a needless
-/// conversion: whatever could replace the index by another hash makes it unknown.
-static KNOWN_TABLES: [AtomicBool; KNOWN_DATABASES] = [const { AtomicBool::new(false) }; KNOWN_DATABASES];
-const KNOWN_DATABASES: usize = 4096;
+/// Which indexes are known to exist and to be hash tables: by database, or in a cluster by slot, of database 0. Mostly
+/// wrong only towards "unknown", which costs a needless conversion: whatever could replace an index by another hash makes
+/// it unknown. If one vanishes without an event (Redis 7.0 when a node loses a slot with keys in it), it is found out as
+/// soon as its slot has keys again.
+static KNOWN_TABLES: [AtomicBool; slots::COUNT] = [const { AtomicBool::new(false) }; slots::COUNT];
 
-fn known_table(database: c_int) -> Option<&'static AtomicBool> {
-    KNOWN_TABLES.get(usize::try_from(database).ok()?)
+fn known_table(home: Home, database: c_int) -> Option<&'static AtomicBool> {
+    match home.0 {
+        None => KNOWN_TABLES.get(usize::try_from(database).ok()?),
+        Some(slot) if database == 0 => KNOWN_TABLES.get(slot.number()),
+        Some(_) => None,
+    }
 }
 
-/// Whether the index of a database is known to exist, as a hash table.
-pub(crate) fn is_known_table(database: c_int) -> bool {
-    known_table(database).is_some_and(|known| known.load(Relaxed))
+/// Whether an index is known to exist, as a hash table.
+pub(crate) fn is_known_table(home: Home, database: c_int) -> bool {
+    known_table(home, database).is_some_and(|known| known.load(Relaxed))
 }
 
-fn set_known_table(database: c_int, is_known: bool) {
-    if let Some(known) = known_table(database) {
+fn set_known_table(home: Home, database: c_int, is_known: bool) {
+    if let Some(known) = known_table(home, database) {
         known.store(is_known, Relaxed);
     }
 }
 
-/// The index of any database may have been replaced.
+/// Any index may have been replaced.
 pub(crate) fn forget_tables(ctx: &Context) {
     tracked_keys::forget(ctx);
     recent::release(ctx);
+    forget_known_tables();
+}
+
+fn forget_known_tables() {
     for known in &KNOWN_TABLES {
         known.store(false, Relaxed);
     }
 }
 
-/// Somebody else has written to the index of the selected database, and may have created or, `replaced`, exchanged it.
-pub(crate) fn ensure_table(ctx: &Context, replaced: bool) {
+/// Somebody else has written to an index of the selected database, and may have created or, `replaced`, exchanged it.
+pub(crate) fn ensure_table(ctx: &Context, home: Home, replaced: bool) {
+    ensure_table_named(ctx, home, home.name(ctx), replaced);
+}
+
+fn ensure_table_named(ctx: &Context, home: Home, name: Str<'_>, replaced: bool) {
     // Unlike `Writer::open`, creates nothing.
-    let Some(mut index) = ctx.open(name(ctx), Lookup::Write) else { return };
+    let Some(mut index) = ctx.open(name, Lookup::Write) else { return };
     if replaced {
-        set_known_table(index.database(), false);
+        set_known_table(home, index.database(), false);
     }
-    if index.key_type() == KeyType::Hash && !is_known_table(index.database()) {
-        make_table(ctx, &mut index);
+    if index.key_type() == KeyType::Hash && !is_known_table(home, index.database()) {
+        make_table(ctx, home, &mut index);
+    }
+}
+
+/// A key has come to a slot, whose index may have vanished without an event while the slot was elsewhere.
+pub(crate) fn forget_table_if_gone(ctx: &Context, home: Home) {
+    if ctx.open(home.name(ctx), Lookup::Peek).is_none_or(|index| index.key_type() == KeyType::Missing) {
+        // Only database 0 of a cluster is known about.
+        set_known_table(home, 0, false);
     }
 }
 
 /// After a load: what was a hash table comes back as a listpack if it is small.
 pub(crate) fn ensure_tables(ctx: &Context) {
-    forget_tables(ctx);
-    ctx.for_each_db(|_| ensure_table(ctx, true));
+    tracked_keys::forget(ctx);
+    ensure_known_tables(ctx);
+}
+
+/// Set when indexes have vanished with their slots, until it is known which.
+static SLOTS_ARE_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Indexes have vanished, with their slots.
+pub(crate) fn slots_are_gone(ctx: &Context) {
+    recent::forget_all(ctx);
+    forget_known_tables();
+    SLOTS_ARE_GONE.store(true, Relaxed);
+}
+
+/// Finds out which are left. Ten times a second, between commands.
+pub(crate) fn tick(ctx: &Context) {
+    if SLOTS_ARE_GONE.swap(false, Relaxed) {
+        ensure_known_tables(ctx);
+    }
+}
+
+fn ensure_known_tables(ctx: &Context) {
+    forget_known_tables();
+    ctx.for_each_db(|_| {
+        for home in Home::all() {
+            ensure_table_named(ctx, home, home.new_name(ctx).as_str(), true);
+        }
+    });
 }
 
 /// Makes the hash a hash table, by a field that is too long for a listpack and does not stay. The hash must not be
@@ -194,7 +317,7 @@ pub(crate) fn ensure_tables(ctx: &Context) {
 ///
 /// Changes the encoding and nothing else: needs no propagation, and is right on replicas too.
 #[cold]
-fn make_table(ctx: &Context, index: &mut Key<'_>) {
+fn make_table(ctx: &Context, home: Home, index: &mut Key<'_>) {
     // A limit beyond this is an administrator who wants listpacks.
     const LONGEST: usize = 1 << 20;
     let limit = ctx.numeric_setting(c"hash-max-listpack-value").unwrap_or(64);
@@ -207,5 +330,5 @@ fn make_table(ctx: &Context, index: &mut Key<'_>) {
         index.hash_set(field.as_str(), field.as_str());
         index.hash_delete(field.as_str());
     }
-    set_known_table(index.database(), true);
+    set_known_table(home, index.database(), true);
 }

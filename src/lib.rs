@@ -17,6 +17,7 @@ mod mtime;
 mod mtime_cache;
 mod recent;
 mod server;
+mod slots;
 mod stats;
 mod tracked_keys;
 mod value;

@@ -7,39 +7,81 @@
 //! (`mtime.invalidate-on-write no`). An entry that it answers for a moment longer than the index has it (a TTL on the
 //! index or on a field has run out, and nobody has told yet) is still true: the value has not changed.
 //!
-//! The server must see that the index is used, or it would evict it as idle. So the first read in each tick of the
-//! server's clock, and then one in [`READS_A_LOOK`], looks into the index all the same. If the two should ever differ,
-//! that is logged, and everything forgotten.
+//! The server must see that an index is used, or it would evict it as idle. So the first read of each index in half a
+//! second, and then one in [`READS_A_LOOK`], looks into the index all the same. If the two should ever differ, that is
+//! logged, and everything forgotten.
 
 use std::cell::RefCell;
 use std::ffi::c_int;
 
 use crate::config;
+use crate::index::Home;
 use crate::mtime_cache::{MtimeCache, Place};
 use crate::server::main_thread::MainThread;
 use crate::server::{Context, Str};
+use crate::slots::{self, Slot};
 use crate::stats;
 
 pub(crate) use crate::mtime_cache::Recent;
 
+/// Milliseconds after which an index is looked into again. The server counts idleness in seconds.
+const LOOK_EVERY_MS: i64 = 500;
 /// Reads of which one looks into the index.
 const READS_A_LOOK: u32 = 64;
 
 static STATE: MainThread<RefCell<State>> = MainThread::new(RefCell::new(State {
     cache: MtimeCache::new(),
-    looked_in: None,
+    looked_into: Indexes::none(),
     reads_left: 0,
+    forget_looks_at: 0,
     changes: 0,
 }));
 
 struct State {
     cache: MtimeCache,
-    /// The database whose index was looked into last.
-    looked_in: Option<u16>,
+    /// The indexes that were looked into lately.
+    looked_into: Indexes,
     /// Reads before the next look.
     reads_left: u32,
+    /// When the looks are too long ago, in milliseconds of Unix time.
+    forget_looks_at: i64,
     /// Counts what was forgotten.
     changes: u64,
+}
+
+/// A set of indexes: of one database, or in a cluster of any slots.
+struct Indexes {
+    database: Option<u16>,
+    slots: [u64; slots::COUNT / 64],
+}
+
+impl Indexes {
+    const fn none() -> Self {
+        Self { database: None, slots: [0; slots::COUNT / 64] }
+    }
+
+    fn insert(&mut self, home: Home, database: u16) {
+        match home.slot().map(place) {
+            None => self.database = Some(database),
+            Some((word, bit)) => {
+                if let Some(word) = self.slots.get_mut(word) {
+                    *word |= bit;
+                }
+            }
+        }
+    }
+
+    fn contains(&self, home: Home, database: u16) -> bool {
+        match home.slot().map(place) {
+            None => self.database == Some(database),
+            Some((word, bit)) => self.slots.get(word).is_some_and(|word| word & bit != 0),
+        }
+    }
+}
+
+/// The word and the bit in it that stand for a slot.
+const fn place(slot: Slot) -> (usize, u64) {
+    (slot.number() / 64, 1 << (slot.number() % 64))
 }
 
 /// A moment: what was read from the index then may be kept if nothing was forgotten since.
@@ -56,7 +98,10 @@ pub(crate) fn recall(ctx: &Context, key: Str<'_>, database: c_int) -> Option<Rec
     let database = u16::try_from(database).ok()?;
     let mut state = STATE.get(ctx).borrow_mut();
     let state = &mut *state;
-    if state.looked_in != Some(database) || state.reads_left == 0 || !config::invalidate_on_write() {
+    if state.reads_left == 0
+        || !config::invalidate_on_write()
+        || !state.looked_into.contains(Home::of(key), database)
+    {
         return None;
     }
     state.reads_left = state.reads_left.saturating_sub(1);
@@ -65,10 +110,11 @@ pub(crate) fn recall(ctx: &Context, key: Str<'_>, database: c_int) -> Option<Rec
     Some(recent)
 }
 
-/// The index of a database is looked into, which the server notices.
-pub(crate) fn looked_into_index(ctx: &Context, database: c_int) {
+/// An index is looked into, which the server notices.
+pub(crate) fn looked_into(ctx: &Context, home: Home, database: c_int) {
+    let Ok(database) = u16::try_from(database) else { return };
     let mut state = STATE.get(ctx).borrow_mut();
-    state.looked_in = u16::try_from(database).ok();
+    state.looked_into.insert(home, database);
     state.reads_left = READS_A_LOOK;
 }
 
@@ -112,6 +158,11 @@ pub(crate) fn release(ctx: &Context) {
 /// Ten times a second.
 pub(crate) fn tick(ctx: &Context) {
     let mut state = STATE.get(ctx).borrow_mut();
-    state.reads_left = 0;
     state.cache.grow_if_crowded();
+    let now = ctx.now_ms();
+    // Also when the clock has gone back.
+    if now >= state.forget_looks_at || now.saturating_add(LOOK_EVERY_MS) < state.forget_looks_at {
+        state.forget_looks_at = now.saturating_add(LOOK_EVERY_MS);
+        state.looked_into = Indexes::none();
+    }
 }

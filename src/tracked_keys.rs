@@ -4,16 +4,19 @@
 //! What we write ourselves is added as we go. When somebody else may have added entries (a Lua script, a load, a
 //! RENAME), the answer is "maybe" to everything, until the indexes have been read through again, a little in each tick
 //! of the server's clock. After the load of a snapshot, entries whose key did not come with it are dropped on the way.
+//!
+//! In a cluster one set serves all slots of the node. It may hold names of slots that are gone: those are just maybes.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::filter::{Filter, NameHash};
+use crate::foreign_writes;
+use crate::index::Home;
 use crate::server::context::Lookup;
 use crate::server::main_thread::MainThread;
 use crate::server::scan::Cursor;
 use crate::server::{Context, KeyType, OwnedStr, Str};
-use crate::{foreign_writes, index};
 
 /// Fields read in a tick: about half a millisecond.
 const FIELDS_A_TICK: usize = 2048;
@@ -45,6 +48,7 @@ struct State {
 struct Reading {
     names: Filter,
     database: i32,
+    home: Home,
     cursor: Cursor,
 }
 
@@ -83,8 +87,8 @@ pub(crate) fn tick(ctx: &Context) {
         let mut state = STATE.get(ctx).borrow_mut();
         state.quiet_ticks = state.quiet_ticks.saturating_add(1);
         let needed = state.known.as_ref().is_none_or(Filter::is_crowded);
-        // In a cluster there is an index for every slot. Who follows drops nothing, and now nobody may.
-        let idle = ctx.is_cluster() || ctx.is_following() || ctx.writes_are_paused();
+        // Who follows drops nothing, and now nobody may.
+        let idle = ctx.is_following() || ctx.writes_are_paused();
         if !needed || state.quiet_ticks < QUIET_TICKS || idle {
             return;
         }
@@ -109,11 +113,15 @@ pub(crate) fn tick(ctx: &Context) {
 fn start(ctx: &Context) -> Reading {
     let mut names: usize = 0;
     ctx.for_each_db(|_| {
-        let length = ctx.open(index::name(ctx), Lookup::Peek).map_or(0, |index| index.length());
-        names = names.saturating_add(length);
+        for home in Home::all() {
+            let length =
+                ctx.open(home.new_name(ctx).as_str(), Lookup::Peek).map_or(0, |index| index.length());
+            names = names.saturating_add(length);
+        }
     });
     // Room to grow, so that a young index is not read again and again.
-    Reading { names: Filter::expecting(names.saturating_mul(2)), database: 0, cursor: Cursor::new() }
+    let names = Filter::expecting(names.saturating_mul(2));
+    Reading { names, database: 0, home: Home::first(), cursor: Cursor::new() }
 }
 
 /// One step. `true` at the end of the last index.
@@ -123,10 +131,11 @@ fn read_on(ctx: &Context, reading: &mut Reading, drops_leftovers: bool) -> bool 
         if !ctx.select_db(reading.database) {
             return true;
         }
+        let home = reading.home;
         let names = &mut reading.names;
         let mut keys = Vec::new();
         let more = ctx
-            .open(index::name(ctx), Lookup::Peek)
+            .open(home.new_name(ctx).as_str(), Lookup::Peek)
             .filter(|index| index.key_type() == KeyType::Hash)
             .is_some_and(|index| {
                 reading.cursor.step(&index, |field| {
@@ -142,9 +151,13 @@ fn read_on(ctx: &Context, reading: &mut Reading, drops_leftovers: bool) -> bool 
             foreign_writes::drop_entry_if_gone(ctx, key.as_str());
         }
         if !more {
-            reading.database = reading.database.saturating_add(1);
+            let next = home.next().filter(|_| !ctx.is_db_empty());
+            if next.is_none() {
+                reading.database = reading.database.saturating_add(1);
+            }
+            reading.home = next.unwrap_or_else(Home::first);
             reading.cursor = Cursor::new();
-            // An empty database is a step too: there may be very many.
+            // An empty database or slot is a step too: there may be very many.
             fields = fields.saturating_add(1);
         }
     }

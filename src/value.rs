@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use crate::errors::Refusal;
-use crate::index;
+use crate::index::{self, Home};
 use crate::mtime::Mtime;
 use crate::recent::{self, Moment, Recent};
 use crate::server::context::{Lookup, may_be_embedded};
@@ -112,8 +112,9 @@ impl StringRead<'_> {
     }
 
     fn look_mtime_up(&mut self) {
-        let lookup = if !self.hit_is_counted && !self.is_short() && index::is_known_table(self.key.database())
-        {
+        let home = Home::of(self.name);
+        let known_table = || index::is_known_table(home, self.key.database());
+        let lookup = if !self.hit_is_counted && !self.is_short() && known_table() {
             // The index exists: its look-up counts the hit for the key, which saves another look-up.
             self.hit_is_counted = true;
             Lookup::Read
@@ -121,7 +122,7 @@ impl StringRead<'_> {
             Lookup::Unseen
         };
         let moment;
-        let mtime = match index::Reader::open(self.ctx, lookup) {
+        let mtime = match index::Reader::open(self.ctx, home, lookup) {
             Some(index) => {
                 moment = recent::now(self.ctx);
                 index.mtime(self.name)

@@ -7,7 +7,7 @@ use crate::args::{self, Delete};
 use crate::errors::Refusal;
 use crate::foreign_writes::not_foreign;
 use crate::freshness::State;
-use crate::index;
+use crate::index::{self, Home};
 use crate::server::command::{Argument, Keys, Kind, Spec};
 use crate::server::context::Lookup;
 use crate::server::{Arguments, Command, Context, KeyType};
@@ -45,7 +45,8 @@ impl Command for MtDel {
         if matches!(opened.key_type(), KeyType::Hash | KeyType::Other) {
             return Err(Refusal::WRONG_TYPE);
         }
-        let mut index = index::Writer::open(ctx)?;
+        let home = Home::of(key);
+        let mut index = index::Writer::open(ctx, home)?;
         if !allows(condition, state(&opened, &index, key)) {
             ctx.reply_integer(0);
             return Ok(());
@@ -58,7 +59,7 @@ impl Command for MtDel {
         ctx.propagate(|stream| {
             stream.del(key);
             if was_tracked {
-                stream.hdel(index::name(ctx), key);
+                stream.hdel(home.name(ctx), key);
             }
         });
         not_foreign(|| ctx.notify_generic(c"del", key));

@@ -7,7 +7,7 @@ use super::{KEY, SINCE};
 use crate::args::Shape;
 use crate::errors::Refusal;
 use crate::freshness::{self, Comparison};
-use crate::index;
+use crate::index::{self, Home};
 use crate::mtime::Mtime;
 use crate::recent;
 use crate::server::command::{Argument, Keys, Kind, Spec};
@@ -73,7 +73,8 @@ fn mtimes<'a>(ctx: &Context, keys: impl Iterator<Item = Str<'a>>) -> Vec<Known> 
     keys.map(|key| match recent::recall(ctx, key, database) {
         Some(recent) => Known::Recent(recent, database),
         None => {
-            let index = opened.get_or_insert_with(|| index::Reader::open(ctx, Lookup::Unseen));
+            // In a cluster all keys are in one slot: the server has seen to it.
+            let index = opened.get_or_insert_with(|| index::Reader::open(ctx, Home::of(key), Lookup::Unseen));
             Known::Read(index.as_ref().and_then(|index| index.mtime(key)), recent::now(ctx))
         }
     })

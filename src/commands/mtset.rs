@@ -7,7 +7,7 @@ use crate::args::{self, Expiry, NewMtime};
 use crate::errors::Refusal;
 use crate::foreign_writes::not_foreign;
 use crate::freshness::{self, Condition, State};
-use crate::index::{self, Entry};
+use crate::index::{self, Entry, Home};
 use crate::server::command::{Argument, Keys, Kind, Spec};
 use crate::server::context::Lookup;
 use crate::server::{Arguments, Command, Context};
@@ -65,7 +65,8 @@ impl Command for MtSet {
         let deadline = request.expiry.deadline(ctx.now_ms())?;
 
         let mut opened = ctx.open(key, Lookup::Write).ok_or(Refusal::WRONG_TYPE)?;
-        let mut index = index::Writer::open(ctx)?;
+        let home = Home::of(key);
+        let mut index = index::Writer::open(ctx, home)?;
         let unconditional = request.condition == Condition::Always;
         let state = match request.mtime {
             NewMtime::Given(_) if unconditional => State::Untracked,
@@ -100,7 +101,7 @@ impl Command for MtSet {
                 (None, Expiry::Keep) => stream.set_keepttl(key, value),
                 (None, _) => stream.set(key, value),
             }
-            stream.hset(index::name(ctx), key, entry.as_str());
+            stream.hset(home.name(ctx), key, entry.as_str());
         });
         // After propagating, and with no handle open: on Redis 8.6 the signal looks the key up, and deletes it at once if
         // its deadline has passed already.

@@ -4,7 +4,7 @@ use redis_module::raw;
 
 use super::{IFEQ, KEY, MTIME, key_argument, state};
 use crate::errors::Refusal;
-use crate::index::{self, Entry};
+use crate::index::{self, Entry, Home};
 use crate::server::command::{Argument, Keys, Kind, Spec};
 use crate::server::context::Lookup;
 use crate::server::{Arguments, Command, Context, KeyType};
@@ -41,7 +41,8 @@ impl Command for MtTouch {
         if matches!(opened.key_type(), KeyType::Hash | KeyType::Other) {
             return Err(Refusal::WRONG_TYPE);
         }
-        let mut index = index::Writer::open(ctx)?;
+        let home = Home::of(key);
+        let mut index = index::Writer::open(ctx, home)?;
         let allowed = opened.key_type() == KeyType::String
             && request.condition.allows(state(&opened, &index, key), Some(request.mtime));
         if !allowed {
@@ -54,7 +55,7 @@ impl Command for MtTouch {
         // What a read of the key replies has changed, though its value has not.
         ctx.signal_modified(key);
         drop((index, opened));
-        ctx.propagate(|stream| stream.hset(index::name(ctx), key, entry.as_str()));
+        ctx.propagate(|stream| stream.hset(home.name(ctx), key, entry.as_str()));
         stats::TOUCHES.count();
         ctx.reply_integer(1);
         Ok(())

@@ -1,14 +1,16 @@
 //! Registers the settings as standard module configs: redis.conf, CONFIG GET/SET/REWRITE and MODULE LOADEX work.
 
+use std::cell::OnceCell;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
 use super::main_thread::MainThread;
-use super::{Context, OwnedStr, Str, events};
+use super::{Context, OwnedStr, Str, context, events};
 use crate::config::{self, ClockUnit};
 use crate::recent;
+use crate::slots::{self, Slot, Tags};
 
 /// The value of `mtime.index-key`. Immutable between load and unload.
 static INDEX_KEY: MainThread<Option<IndexKey>> = MainThread::new(None);
@@ -16,6 +18,31 @@ static INDEX_KEY: MainThread<Option<IndexKey>> = MainThread::new(None);
 struct IndexKey {
     string: OwnedStr,
     bytes: Box<[u8]>,
+    /// Only in cluster mode.
+    slots: Option<SlotNames>,
+}
+
+/// The names of the indexes of a cluster: `<index-key>{tag}` for each slot.
+struct SlotNames {
+    tags: Tags,
+    /// What all names begin with.
+    prefix: Box<[u8]>,
+    /// Those that were needed so far: most nodes have but some of the slots.
+    names: Box<[OnceCell<OwnedStr>]>,
+}
+
+impl SlotNames {
+    fn of(index_key: &[u8]) -> Self {
+        Self {
+            tags: Tags::find(),
+            prefix: [index_key, b"{"].concat().into(),
+            names: (0..slots::COUNT).map(|_| OnceCell::new()).collect(),
+        }
+    }
+
+    fn build(&self, slot: Slot) -> OwnedStr {
+        OwnedStr::new(&[&self.prefix, self.tags.of(slot), b"}"].concat())
+    }
 }
 
 /// The name of the index as a string of the server.
@@ -29,6 +56,32 @@ pub(crate) fn index_key(ctx: &Context) -> Str<'_> {
 /// The name of the index as bytes.
 pub(crate) fn index_name(ctx: &Context) -> &[u8] {
     INDEX_KEY.get(ctx).as_ref().map_or(&[], |key| &key.bytes)
+}
+
+/// The name of the index of a slot, kept as a string of the server. Only in cluster mode.
+pub(crate) fn index_key_of(ctx: &Context, slot: Slot) -> Str<'_> {
+    let slots = slot_names(ctx);
+    match slots.names.get(slot.number()) {
+        Some(name) => name.get_or_init(|| slots.build(slot)).as_str(),
+        None => super::missing_call("a slot of that number"),
+    }
+}
+
+/// As [`index_key_of`], for whoever goes through all slots: nothing is kept.
+pub(crate) fn new_index_key_of(ctx: &Context, slot: Slot) -> OwnedStr {
+    slot_names(ctx).build(slot)
+}
+
+/// What the names of all indexes begin with, up to the tag. Only in cluster mode.
+pub(crate) fn index_prefix(ctx: &Context) -> &[u8] {
+    &slot_names(ctx).prefix
+}
+
+fn slot_names(ctx: &Context) -> &SlotNames {
+    match INDEX_KEY.get(ctx).as_ref().and_then(|key| key.slots.as_ref()) {
+        Some(slots) => slots,
+        None => super::missing_call("cluster mode"),
+    }
 }
 
 /// Releases what the settings hold, when the module is unloaded or not loaded after all.
@@ -146,8 +199,16 @@ extern "C" fn set_index_key(
     if bytes.is_empty() {
         return refuse(error, b"mtime.index-key must not be empty");
     }
+    let is_cluster = context::is_cluster();
+    if is_cluster && bytes.contains(&b'{') {
+        return refuse(
+            error,
+            b"mtime.index-key must not contain '{' in cluster mode, where a hash tag is added to it",
+        );
+    }
     // A copy: the setting outlives the string that the server passes.
-    let key = IndexKey { string: OwnedStr::new(bytes), bytes: bytes.into() };
+    let slots = is_cluster.then(|| SlotNames::of(bytes));
+    let key = IndexKey { string: OwnedStr::new(bytes), bytes: bytes.into(), slots };
     // SAFETY: called by the server on its main thread, and because the setting is immutable only while the module loads,
     // when no handler runs that could have borrowed the name.
     unsafe { INDEX_KEY.set(Some(key)) };

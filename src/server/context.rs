@@ -3,13 +3,14 @@
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed};
 
 use redis_module::raw;
 
 use super::call_reply::{CallReply, ScanStep};
 use super::key::READ;
 use super::{Key, OwnedStr, Str, subscribers};
+use crate::slots::Slot;
 
 /// The context of a command or an event. Lives as long as the call that brought it.
 pub(crate) struct Context {
@@ -34,6 +35,13 @@ pub(crate) enum Lookup {
 static UNSEEN: AtomicI32 = AtomicI32::new(READ | WRITE);
 /// The longest string that this server may embed in its object, in bytes; found out at load.
 static EMBEDDED_MAX: AtomicUsize = AtomicUsize::new(44);
+/// Whether the server is a cluster node, which does not change; found out at load.
+static IS_CLUSTER: AtomicBool = AtomicBool::new(false);
+
+/// Whether the server is a cluster node.
+pub(crate) fn is_cluster() -> bool {
+    IS_CLUSTER.load(Relaxed)
+}
 
 impl Context {
     /// # Safety
@@ -84,13 +92,21 @@ impl Context {
         unsafe { api!(RedisModule_SelectDb)(self.as_ptr(), number) == OK }
     }
 
-    /// Selects every database in turn, and then again the one that was selected.
+    /// Selects every database with keys in turn, and then again the one that was selected.
     pub(crate) fn for_each_db(&self, mut visit: impl FnMut(c_int)) {
         let selected = self.selected_db();
         for number in (0..).take_while(|number| self.select_db(*number)) {
-            visit(number);
+            if !self.is_db_empty() {
+                visit(number);
+            }
         }
         self.select_db(selected);
+    }
+
+    /// Whether the selected database has no keys.
+    pub(crate) fn is_db_empty(&self) -> bool {
+        // SAFETY: the context is the one of this call.
+        unsafe { api!(RedisModule_DbSize)(self.as_ptr()) == 0 }
     }
 
     /// The number of the selected database.
@@ -203,9 +219,46 @@ impl Context {
         unsafe { api!(RedisModule_AvoidReplicaTraffic)() != 0 }
     }
 
-    /// Whether the server runs as a cluster node.
-    pub(crate) fn is_cluster(&self) -> bool {
-        self.flags() & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0
+    /// Whether the command is part of a transaction or a script.
+    pub(crate) fn is_in_unit(&self) -> bool {
+        self.flags() & (raw::REDISMODULE_CTX_FLAGS_MULTI | raw::REDISMODULE_CTX_FLAGS_LUA) != 0
+    }
+
+    // A cluster
+
+    /// Whether a slot is being filled, in this very call, by an atomic slot migration: then all writes come with its
+    /// stream, as on a replica.
+    pub(crate) fn is_importing(&self, slot: Slot) -> bool {
+        // Valkey calls back with the client that executes, and that client is told apart.
+        if self.flags() & raw::REDISMODULE_CTX_FLAGS_REPLICATED != 0 {
+            return true;
+        }
+        // Redis calls back with another client, but tells whose a slot is: ours only after the migration.
+        let Ok(slot) = c_int::try_from(slot.number()) else { return false };
+        if !offered!(RedisModule_ClusterCanAccessKeysInSlot) {
+            return false;
+        }
+        // SAFETY: takes any number.
+        unsafe { api!(RedisModule_ClusterCanAccessKeysInSlot)(slot) == 0 }
+    }
+
+    /// Whether a key that does not exist may be created here. Not while its slot is moved from or to another node, key
+    /// by key: it may exist on that one. Only for keys that do not exist.
+    pub(crate) fn may_create(&self, key: Str<'_>) -> bool {
+        // A detached context has a client of its own, so that the ASKING of ours does not count.
+        // SAFETY: the context is the one of this command.
+        let detached = unsafe { api!(RedisModule_GetDetachedThreadSafeContext)(self.as_ptr()) };
+        // The server checks the slot as for a command of a client, then finds nothing to delete. Unlike a read this counts
+        // no miss.
+        // SAFETY: the format has an `s` for each of the two live strings.
+        let reply = unsafe {
+            api!(RedisModule_Call)(detached, c"HDEL".as_ptr(), c"ss".as_ptr(), key.as_ptr(), key.as_ptr())
+        };
+        let is_served = !reply.is_null();
+        drop(CallReply::from_raw(reply));
+        // SAFETY: just made, and nothing of it is left.
+        unsafe { api!(RedisModule_FreeThreadSafeContext)(detached) };
+        is_served
     }
 
     pub(super) fn flags(&self) -> u32 {
@@ -266,7 +319,7 @@ pub(crate) fn may_be_embedded(length: usize) -> bool {
 }
 
 /// Finds out what the server does that its calls do not tell. Called once, at load.
-pub(super) fn learn_the_server() {
+pub(super) fn learn_the_server(ctx: &Context) {
     const NO_STATS: c_int =
         (raw::REDISMODULE_OPEN_KEY_NOSTATS | raw::REDISMODULE_OPEN_KEY_NONOTIFY).cast_signed();
     let modes = if offered!(RedisModule_GetOpenKeyModesAll) {
@@ -283,6 +336,7 @@ pub(super) fn learn_the_server() {
     let embedded_max = if super::load::is_valkey() { 116 } else { 44 };
     UNSEEN.store(unseen, Relaxed);
     EMBEDDED_MAX.store(embedded_max, Relaxed);
+    IS_CLUSTER.store(ctx.flags() & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0, Relaxed);
 }
 
 const WRITE: c_int = raw::REDISMODULE_WRITE.cast_signed();

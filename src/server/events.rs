@@ -44,13 +44,19 @@ pub(super) fn subscribe(ctx: &Context) -> bool {
         (raw::REDISMODULE_EVENT_CONFIG, Some(on_settings)),
         (raw::REDISMODULE_EVENT_MODULE_CHANGE, Some(on_modules)),
     ];
+    // The number of this event is that of another one on Valkey, which has no such call.
+    let trims = offered!(RedisModule_ClusterCanAccessKeysInSlot)
+        .then_some((raw::REDISMODULE_EVENT_CLUSTER_SLOT_MIGRATION_TRIM, Some(on_trim as Callback)));
     subscribe_to(ctx, INDEX_CLASSES)
-        && others.into_iter().all(|(id, callback)| {
+        && others.into_iter().chain(trims).all(|(id, callback)| {
             let event = raw::RedisModuleEvent { id, dataver: 1 };
             // SAFETY: the context is the one of OnLoad. An event that the server does not know is an error, not more.
             unsafe { api!(RedisModule_SubscribeToServerEvent)(ctx.as_ptr(), event, callback) == 0 }
         })
 }
+
+type Callback =
+    unsafe extern "C" fn(*mut raw::RedisModuleCtx, raw::RedisModuleEvent, u64, *mut std::ffi::c_void);
 
 /// Subscribes to the rest of the events that foreign writes fire, or takes that back where the server can: then a
 /// foreign write on a string does not even call us. `false` when the server refuses.
@@ -167,7 +173,14 @@ extern "C" fn on_modules(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent
     on_dataset(ctx, subscribers::look);
 }
 
+/// After an atomic slot migration the server drops all keys of the slots at once.
+extern "C" fn on_trim(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    on_dataset(ctx, index::slots_are_gone);
+}
+
 extern "C" fn on_tick(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    on_dataset(ctx, index::tick);
+    on_dataset(ctx, foreign_writes::tick);
     on_dataset(ctx, tracked_keys::tick);
     on_dataset(ctx, recent::tick);
 }

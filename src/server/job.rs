@@ -16,10 +16,15 @@ struct Job {
     key: OwnedStr,
 }
 
+/// Whether the server has such jobs: from Redis 7.2 on.
+pub(crate) fn are_offered() -> bool {
+    offered!(RedisModule_AddPostNotificationJob)
+}
+
 /// Does `work` at the end of the unit, atomically with it. `false` where the server has no such jobs (before Redis 7.2)
 /// or takes none now. Only in keyspace events.
 pub(crate) fn at_end_of_unit(ctx: &Context, key: Str<'_>, work: Work) -> bool {
-    if !offered!(RedisModule_AddPostNotificationJob) {
+    if !are_offered() {
         return false;
     }
     let job = Box::into_raw(Box::new(Job { work, key: OwnedStr::new(key.as_bytes()) }));

@@ -42,16 +42,19 @@ required!(
     RedisModule_CloseKey,
     RedisModule_CreateCommand,
     RedisModule_CreateString,
+    RedisModule_DbSize,
     RedisModule_DeleteKey,
     RedisModule_FreeCallReply,
     RedisModule_FreeModuleUser,
     RedisModule_FreeServerInfo,
     RedisModule_FreeString,
+    RedisModule_FreeThreadSafeContext,
     RedisModule_GetAbsExpire,
     RedisModule_GetCommand,
     RedisModule_GetContextFlags,
     RedisModule_GetCurrentUserName,
     RedisModule_GetDbIdFromModuleKey,
+    RedisModule_GetDetachedThreadSafeContext,
     RedisModule_GetLFU,
     RedisModule_GetModuleUserFromUserName,
     RedisModule_GetSelectedDb,
@@ -142,6 +145,7 @@ fn refuse(ctx: &Context, reason: &str) -> c_int {
 fn release(ctx: &Context) {
     crate::tracked_keys::forget(ctx);
     crate::recent::release(ctx);
+    crate::foreign_writes::forget(ctx);
     config::release();
 }
 
@@ -160,16 +164,15 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
                 .into(),
         );
     }
-    if ctx.is_cluster() {
-        return Err(
-            "cluster mode is not supported in this version: one index hash cannot serve all slots".into()
-        );
-    }
-    context::learn_the_server();
+    context::learn_the_server(ctx);
     // Closing a key must not signal a modification: we signal real writes ourselves. An asynchronous load is no problem,
-    // because we keep nothing about the dataset outside of it.
-    let options =
+    // because we keep nothing about the dataset outside of it. Nor is an atomic slot migration: what it brings before the
+    // slot is ours comes as core commands, which we leave alone.
+    let mut options =
         raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
+    if is_valkey() {
+        options |= VALKEY_HANDLE_ATOMIC_SLOT_MIGRATION;
+    }
     // SAFETY: the context is the one of OnLoad.
     unsafe { api!(RedisModule_SetModuleOptions)(ctx.as_ptr(), options.cast_signed()) };
     stats::reset();
@@ -229,6 +232,9 @@ pub(super) fn log(ctx: Option<&Context>, level: &CStr, text: &str) {
     unsafe { api!(RedisModule_Log)(ctx, level.as_ptr(), format, text.as_ptr()) };
 }
 
+/// `VALKEYMODULE_OPTIONS_HANDLE_ATOMIC_SLOT_MIGRATION`: Valkey 9 refuses CLUSTER MIGRATESLOTS without it. Redis has
+/// another meaning for no such bit yet, and is not told.
+const VALKEY_HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
 const OK: c_int = 0;
 const ERR: c_int = 1;
 

@@ -14,19 +14,6 @@ fn refusal(builder: Builder) -> String {
 }
 
 #[test]
-fn cluster_mode_is_refused_with_a_clear_line() {
-    let log =
-        refusal(Server::builder().tcp().with(&["cluster-enabled yes", "cluster-config-file nodes.conf"]));
-    assert!(
-        log.lines().any(|line| line.contains("mtime") && line.to_lowercase().contains("cluster")),
-        "no line says that cluster mode is the reason:\n{log}"
-    );
-    // The reason is the module, not the rest of that configuration.
-    let server = Server::builder().without_module().tcp().with(&["cluster-enabled yes"]).start();
-    assert_eq!(server.client().run("PING").into_text(), "PONG");
-}
-
-#[test]
 fn nonsense_in_the_configuration_file_stops_the_start() {
     for line in [
         "mtime.clock-unit ns",

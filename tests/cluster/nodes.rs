@@ -1,0 +1,248 @@
+//! Clusters for the tests, and what a client of a cluster does: go where a key is.
+
+use crate::support::client::{Args, Client, Reply, call, words};
+use crate::support::server::Server;
+use crate::support::wait;
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::sync::OnceLock;
+
+pub(crate) const SLOTS: usize = 16384;
+/// Nodes that do not answer for so long are taken for dead: short, so that a failover does not take long.
+const NODE_TIMEOUT_MS: u32 = 2000;
+
+/// A node that has all slots.
+pub(crate) fn single() -> Server {
+    single_with(&[])
+}
+
+pub(crate) fn single_with(directives: &[&str]) -> Server {
+    let server = node(directives);
+    assert!(!server.client().run("CLUSTER ADDSLOTSRANGE 0 16383").is_error());
+    wait_until_ok(&server);
+    server
+}
+
+/// A node without slots.
+pub(crate) fn node(directives: &[&str]) -> Server {
+    // Next to the port the server would take one that may be out of range.
+    let bus = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+    Server::builder()
+        .tcp()
+        .with(&[
+            "cluster-enabled yes",
+            "cluster-config-file nodes.conf",
+            &format!("cluster-node-timeout {NODE_TIMEOUT_MS}"),
+            &format!("cluster-port {}", bus.port()),
+            "cluster-replica-validity-factor 0",
+            "cluster-migration-barrier 10",
+            "repl-ping-replica-period 1",
+        ])
+        .with(directives)
+        .start()
+}
+
+/// Waits until a node says that the cluster is fine.
+pub(crate) fn wait_until_ok(server: &Server) {
+    let mut client = server.client();
+    wait::until("the cluster to be fine", || {
+        client.run("CLUSTER INFO").into_text().contains("cluster_state:ok").then_some(())
+    });
+}
+
+/// Several nodes that know each other.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Server>,
+}
+
+impl Cluster {
+    /// Masters that share the slots evenly, without replicas.
+    pub(crate) fn of_masters(masters: usize) -> Self {
+        Self::new(masters, 0, &[])
+    }
+
+    pub(crate) fn new(masters: usize, replicas: usize, directives: &[&str]) -> Self {
+        let nodes: Vec<Server> = (0..masters + replicas).map(|_| node(directives)).collect();
+        let cluster = Self { nodes };
+        let share = SLOTS.div_ceil(masters);
+        for number in 0..masters {
+            let mut client = cluster.client(number);
+            let last = SLOTS.min((number + 1) * share) - 1;
+            assert!(!call!(client, "CLUSTER", "ADDSLOTSRANGE", number * share, last).is_error());
+            assert!(!call!(client, "CLUSTER", "SET-CONFIG-EPOCH", number + 1).is_error());
+        }
+        let mut first = cluster.client(0);
+        for node in &cluster.nodes[1..] {
+            let bus = bus_port(node);
+            assert!(!call!(first, "CLUSTER", "MEET", "127.0.0.1", node.port(), bus).is_error());
+        }
+        cluster.wait_until_all_know_all();
+        for number in 0..replicas {
+            let master = cluster.id(number % masters);
+            let mut client = cluster.client(masters + number);
+            wait::until("the replica to know its master", || {
+                (!call!(client, "CLUSTER", "REPLICATE", master).is_error()).then_some(())
+            });
+        }
+        cluster.wait_until_fine();
+        cluster
+    }
+
+    fn wait_until_all_know_all(&self) {
+        for node in &self.nodes {
+            let mut client = node.client();
+            wait::until("all nodes to know each other", || {
+                let nodes = client.run("CLUSTER NODES").into_text();
+                let known = nodes.lines().filter(|line| !line.contains("handshake")).count();
+                (known == self.nodes.len()).then_some(())
+            });
+        }
+    }
+
+    /// Waits until every node says that the cluster is fine, all of them agree on who has which slot, and every
+    /// replica follows its master.
+    pub(crate) fn wait_until_fine(&self) {
+        wait::until("the cluster to be fine", || {
+            let mut maps = BTreeSet::new();
+            for node in &self.nodes {
+                let mut client = node.client();
+                let info = client.run("CLUSTER INFO").into_text();
+                if !info.contains("cluster_state:ok") || !info.contains("cluster_slots_ok:16384") {
+                    return None;
+                }
+                let nodes = client.run("CLUSTER NODES").into_text();
+                if nodes.contains("fail") || nodes.contains("->-") || nodes.contains("-<-") {
+                    return None;
+                }
+                maps.insert(format!("{:?}", owners(&nodes)));
+                if client.info("replication", "role") == "slave"
+                    && client.info("replication", "master_link_status") != "up"
+                {
+                    return None;
+                }
+            }
+            (maps.len() == 1).then_some(())
+        });
+    }
+
+    pub(crate) fn client(&self, number: usize) -> Client {
+        self.nodes[number].client()
+    }
+
+    pub(crate) fn id(&self, number: usize) -> String {
+        self.client(number).run("CLUSTER MYID").into_text()
+    }
+}
+
+/// Checks that a node has each key where it belongs, and survives a reload: a key that was filed into another slot than
+/// its own shows in one of the two.
+pub(crate) fn check_filing(node: &Server) {
+    let mut client = node.client();
+    for key in client.run("KEYS *").into_items() {
+        let key = key.into_bytes();
+        let slot = slot_of(&key);
+        let there = call!(client, "CLUSTER", "GETKEYSINSLOT", slot, 1_000_000).into_items();
+        // Keys that have expired meanwhile, or belong to a slot that is not served here, are not there.
+        let expected = call!(client, "DEBUG", "OBJECT", key);
+        if !expected.is_error() && !there.is_empty() {
+            assert!(
+                there.contains(&Reply::Bulk(key.clone())),
+                "{} is not in slot {slot}",
+                key.escape_ascii()
+            );
+        }
+    }
+    let size = client.run("DBSIZE");
+    let counted: i64 =
+        (0..SLOTS).map(|slot| call!(client, "CLUSTER", "COUNTKEYSINSLOT", slot).into_int()).sum();
+    assert_eq!(Reply::Int(counted), size, "the slots do not add up to the database");
+    assert_eq!(client.run("DEBUG RELOAD"), Reply::Status("OK".to_owned()), "{}", node.log());
+}
+
+fn bus_port(node: &Server) -> u16 {
+    // "id 127.0.0.1:port@bus ..."
+    let nodes = node.client().run("CLUSTER NODES").into_text();
+    let (_, rest) = nodes.split_once('@').expect("an address with a bus port");
+    rest.split([' ', ',']).next().expect("a number").parse().expect("a port")
+}
+
+/// Who has which slots, from CLUSTER NODES: ranges and ports.
+fn owners(nodes: &str) -> Vec<(std::ops::RangeInclusive<usize>, u16)> {
+    let mut all = Vec::new();
+    for line in nodes.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let port = fields[1].split(['@', ',']).next().and_then(|address| address.rsplit(':').next());
+        let port = port.and_then(|port| port.parse().ok()).unwrap_or(0);
+        for range in fields.iter().skip(8).filter(|range| !range.starts_with('[')) {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            all.push((first.parse().expect("a slot")..=last.parse().expect("a slot"), port));
+        }
+    }
+    all.sort_by_key(|(range, _)| *range.start());
+    all
+}
+
+/// The slot of a key, by an implementation that knows nothing of the module's. [`crate::layout`] checks it against the
+/// server's.
+pub(crate) fn slot_of(key: &[u8]) -> usize {
+    let hashed = key
+        .iter()
+        .position(|byte| *byte == b'{')
+        .and_then(|start| {
+            let end = key[start + 1..].iter().position(|byte| *byte == b'}')?;
+            (end > 0).then(|| &key[start + 1..start + 1 + end])
+        })
+        .unwrap_or(key);
+    let mut crc: u32 = 0;
+    for byte in hashed {
+        crc ^= u32::from(*byte) << 8;
+        for _ in 0..8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 } & 0xffff;
+        }
+    }
+    usize::try_from(crc).expect("16 bits") % SLOTS
+}
+
+/// The tag of a slot as the contract has it: the shortest, then lexically first over `0-9a-z`.
+pub(crate) fn tag_of(slot: usize) -> &'static str {
+    static TAGS: OnceLock<Vec<String>> = OnceLock::new();
+    &TAGS.get_or_init(|| {
+        let mut tags = vec![String::new(); SLOTS];
+        let mut missing = SLOTS;
+        let mut words = vec![String::new()];
+        while missing > 0 {
+            words = words
+                .iter()
+                .flat_map(|word| ('0'..='9').chain('a'..='z').map(move |letter| format!("{word}{letter}")))
+                .collect();
+            for word in &words {
+                let tag = &mut tags[slot_of(word.as_bytes())];
+                if tag.is_empty() {
+                    tag.clone_from(word);
+                    missing -= 1;
+                }
+            }
+        }
+        tags
+    })[slot]
+}
+
+/// The name of the index of a slot.
+pub(crate) fn index_of_slot(slot: usize) -> String {
+    format!("MY_KEYSMTIME{{{}}}", tag_of(slot))
+}
+
+/// The name of the index that a key's mtime is in.
+pub(crate) fn index_of(key: &str) -> String {
+    index_of_slot(slot_of(key.as_bytes()))
+}
+
+/// The entry of a key, asked of a node that has its slot.
+pub(crate) fn entry(client: &mut Client, key: &str) -> Reply {
+    call!(client, "HGET", index_of(key), key)
+}
+
+/// Commands, for pipelines.
+pub(crate) fn all(lines: &[&str]) -> Vec<Args> {
+    lines.iter().map(|line| words(line)).collect()
+}
