@@ -14,9 +14,12 @@
 
 mod commands;
 mod foreign_writes;
+mod keepers;
 mod layout;
 mod mtclean;
 mod nodes;
+mod resharding;
+mod router;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, unused_imports, unused_macros, reason = "the suite uses the rest")]
 mod support;

@@ -1,6 +1,6 @@
 //! Clusters for the tests, and what a client of a cluster does: go where a key is.
 
-use crate::support::client::{Args, Client, Reply, call, words};
+use crate::support::client::{Args, Client, Reply, args, call, words};
 use crate::support::server::Server;
 use crate::support::wait;
 use std::collections::BTreeSet;
@@ -131,6 +131,43 @@ impl Cluster {
 
     pub(crate) fn id(&self, number: usize) -> String {
         self.client(number).run("CLUSTER MYID").into_text()
+    }
+
+    /// The numbers of the nodes that are masters now.
+    pub(crate) fn masters(&self) -> Vec<usize> {
+        (0..self.nodes.len())
+            .filter(|number| self.client(*number).info("replication", "role") == "master")
+            .collect()
+    }
+
+    /// Puts a slot into the state in which MIGRATE moves its keys one by one.
+    pub(crate) fn open_slot(&self, slot: usize, from: usize, to: usize) {
+        let ids = [self.id(from), self.id(to)];
+        assert!(!call!(self.client(to), "CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0]).is_error());
+        assert!(!call!(self.client(from), "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1]).is_error());
+    }
+
+    /// Moves keys of an open slot.
+    pub(crate) fn migrate(&self, keys: &[&str], from: usize, to: usize) -> Reply {
+        let mut command = args!["MIGRATE", "127.0.0.1", self.nodes[to].port(), "", 0, 5000, "KEYS"];
+        command.extend(keys.iter().map(|key| key.as_bytes().to_vec()));
+        self.client(from).call(&command)
+    }
+
+    /// Ends the move of a slot.
+    pub(crate) fn close_slot(&self, slot: usize, from: usize, to: usize) {
+        let id = self.id(to);
+        for node in [to, from] {
+            assert!(!call!(self.client(node), "CLUSTER", "SETSLOT", slot, "NODE", id).is_error());
+        }
+    }
+
+    /// Checks that every node has each key where it belongs, and survives a reload: a key that was filed into another slot
+    /// than its own shows in one of the two.
+    pub(crate) fn check_filing(&self) {
+        for node in &self.nodes {
+            check_filing(node);
+        }
     }
 }
 
