@@ -283,6 +283,7 @@ pub(crate) fn forget_table_if_gone(ctx: &Context, home: Home) {
 /// After a load: what was a hash table comes back as a listpack if it is small.
 pub(crate) fn ensure_tables(ctx: &Context) {
     tracked_keys::forget(ctx);
+    recent::release(ctx);
     ensure_known_tables(ctx);
 }
 

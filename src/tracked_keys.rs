@@ -11,12 +11,12 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::filter::{Filter, NameHash};
-use crate::foreign_writes;
 use crate::index::Home;
 use crate::server::context::Lookup;
 use crate::server::main_thread::MainThread;
 use crate::server::scan::Cursor;
 use crate::server::{Context, KeyType, OwnedStr, Str};
+use crate::{foreign_writes, recent};
 
 /// Fields read in a tick: about half a millisecond.
 const FIELDS_A_TICK: usize = 2048;
@@ -103,6 +103,9 @@ pub(crate) fn tick(ctx: &Context) {
     }
     if done {
         state.was_loaded = false;
+        // In a cluster entries may have gone without an event, with their slots: what is remembered of those is not
+        // forgotten by events about keys that are certainly not tracked.
+        recent::forget_all(ctx);
         state.known = Some(reading.names);
         KNOWN.store(true, Relaxed);
     } else {
