@@ -20,6 +20,7 @@ mod server;
 mod slots;
 mod stats;
 mod tracked_keys;
+mod unload;
 mod value;
 
 use server::load::Module;

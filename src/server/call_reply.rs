@@ -19,6 +19,16 @@ impl CallReply {
         self.0.map(NonNull::as_ptr)
     }
 
+    /// The content of a string.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        string(self.0?)
+    }
+
+    /// The elements of an array of strings.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        (0..).map_while(|index| string(element(self.0?, index)?))
+    }
+
     /// The text of an element of an array of strings.
     pub(super) fn text_at(&self, index: usize) -> Option<&str> {
         std::str::from_utf8(string(element(self.0?, index)?)?).ok()

@@ -306,6 +306,17 @@ impl Context {
         ScanStep::from_reply(CallReply::from_raw(reply))
     }
 
+    /// Whether the server may look up commands of a client before it has executed those in front of them: Redis that has
+    /// the setting `lookahead` (8.4), and Valkey from 9.1 on, which does not tell.
+    pub(crate) fn reads_commands_ahead(&self) -> bool {
+        super::load::is_valkey() || self.numeric_setting(c"lookahead").is_some_and(|commands| commands > 1)
+    }
+
+    /// Writes a line to the server's log. `text` must hold no NUL.
+    pub(crate) fn log_notice(&self, text: &str) {
+        super::load::log(Some(self), c"notice", text);
+    }
+
     /// Writes a line to the server's log. `text` must hold no NUL.
     pub(crate) fn log_warning(&self, text: &str) {
         super::load::log(Some(self), c"warning", text);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use redis_module::raw;
 
 use super::{Context, Str, propagation, subscribers};
-use crate::{foreign_writes, index, recent, tracked_keys};
+use crate::{foreign_writes, index, recent, tracked_keys, unload};
 
 /// The class of a keyspace event, as far as this module tells classes apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +32,7 @@ static WATCHES_WRITES: AtomicBool = AtomicBool::new(false);
 
 /// Subscribes to what must be known about the index and the dataset. `false` when the server refuses.
 pub(super) fn subscribe(ctx: &Context) -> bool {
-    let others: [(u64, raw::RedisModuleEventCallback); 10] = [
+    let others: [(u64, raw::RedisModuleEventCallback); 11] = [
         (raw::REDISMODULE_EVENT_LOADING, Some(on_loading)),
         (raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, Some(on_async_load)),
         (raw::REDISMODULE_EVENT_FLUSHDB, Some(on_replaced)),
@@ -43,6 +43,7 @@ pub(super) fn subscribe(ctx: &Context) -> bool {
         (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_listeners)),
         (raw::REDISMODULE_EVENT_CONFIG, Some(on_settings)),
         (raw::REDISMODULE_EVENT_MODULE_CHANGE, Some(on_modules)),
+        (raw::REDISMODULE_EVENT_SHUTDOWN, Some(on_shutdown)),
     ];
     // The number of this event is that of another one on Valkey, which has no such call.
     let trims = offered!(RedisModule_ClusterCanAccessKeysInSlot)
@@ -179,10 +180,15 @@ extern "C" fn on_trim(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _
 }
 
 extern "C" fn on_tick(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    unload::load_is_complete();
     on_dataset(ctx, index::tick);
     on_dataset(ctx, foreign_writes::tick);
     on_dataset(ctx, tracked_keys::tick);
     on_dataset(ctx, recent::tick);
+}
+
+extern "C" fn on_shutdown(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    unload::server_ends();
 }
 
 fn on_dataset(ctx: *mut raw::RedisModuleCtx, handle: fn(&Context)) {

@@ -193,6 +193,8 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
     subscribers::look(ctx);
     // Loaded into a running server: the index may be there already.
     crate::index::ensure_tables(ctx);
+    // The last: it looks how many commands were called.
+    crate::unload::loading(ctx);
     Ok(())
 }
 
@@ -253,14 +255,19 @@ unsafe extern "C" fn RedisModule_OnLoad(
     load(ctx, argc, &crate::MODULE)
 }
 
-/// What the server calls before it unloads the module. Nothing of the dataset needs it: the index is a plain hash.
+/// What the server calls before it unloads the module. Nothing of the dataset needs it: the index is a plain hash. But
+/// clients may hold its commands.
 #[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn RedisModule_OnUnload(ctx: *mut raw::RedisModuleCtx) -> c_int {
-    if let Some(ctx) = NonNull::new(ctx) {
-        // SAFETY: the server's context for this call.
-        let ctx = unsafe { Context::from_raw(ctx) };
-        release(&ctx);
+    let Some(ctx) = NonNull::new(ctx) else { return ERR };
+    // SAFETY: the server's context for this call.
+    let ctx = unsafe { Context::from_raw(ctx) };
+    let ready = catch_unwind(AssertUnwindSafe(|| crate::unload::prepare(&ctx)));
+    if let Err(reason) = ready.unwrap_or_else(|_| Err("panic while unloading; please report it".into())) {
+        log(Some(&ctx), c"warning", &format!("module mtime not unloaded: {reason}"));
+        return ERR;
     }
+    release(&ctx);
     OK
 }

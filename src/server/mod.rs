@@ -35,6 +35,7 @@ macro_rules! offered {
 
 pub(crate) mod acl;
 pub(crate) mod call_reply;
+pub(crate) mod clients;
 pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod context;
