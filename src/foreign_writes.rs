@@ -56,7 +56,7 @@ pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) 
     {
         recent::forget(ctx, key);
         // On a replica and while loading the HDEL comes with the stream.
-        if ctx.is_following() {
+        if ctx.is_following() || may_copy_the_index(ctx, event, key) {
             return;
         }
         let home = Home::of(key);
@@ -83,6 +83,14 @@ fn changes_the_value(class: Class, event: &[u8]) -> bool {
         Class::Collection => event.ends_with(b"store"),
         Class::Hash => false,
     }
+}
+
+/// Whether a COPY may have put a copy of the index in the place of a tracked key. What a COPY copies has been copied
+/// before its event, and what we propagate in the event comes before the COPY: the copy of a replica would lack the entry
+/// that is dropped. So it stays, until something else happens to the key. It tells nobody anything: only strings are
+/// answered, and the key cannot become one without an event.
+fn may_copy_the_index(ctx: &Context, event: &[u8], key: Str<'_>) -> bool {
+    event == b"copy_to" && ctx.open(key, Lookup::Peek).is_some_and(|key| key.key_type() == KeyType::Hash)
 }
 
 fn drop_entry(ctx: &Context, home: Home, key: Str<'_>) {
