@@ -15,7 +15,7 @@ export REDIS_MTIME_MODULE := $(MODULE)
 export CARGOFLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build test test-endurance test-matrix lint bench bench-smoke demo run install clean
+.PHONY: help setup setup-build build test test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,12 +35,21 @@ test: setup build ## run all tests on the redis-server of this machine (TEST=nam
 	$(CARGO) test $(CARGOFLAGS) --lib --test suite -- $(TEST)
 	$(CARGO) test $(CARGOFLAGS) --test cluster -- --test-threads=8 $(TEST)
 
-# Long tests of what breaks. In work: some fail on servers whose own faults they meet, see the changelog.
-test-endurance: setup build ## run the long and destructive tests, which are not part of test (TEST=name)
-	$(CARGO) test $(CARGOFLAGS) --test endurance -- $(TEST)
+# In `make test` they are short.
+test-endurance: export REDIS_MTIME_FUZZ_COMMANDS ?= 1000000
+test-endurance: export REDIS_MTIME_VALUE_MB ?= 512
+test-endurance: setup build ## run the long tests at full length: a million fuzzed commands, 512 MB values (TEST=name)
+	$(CARGO) test $(CARGOFLAGS) --test suite -- endurance::$(TEST) --show-output
 
 test-matrix: setup build ## run the tests on every supported server (SERVERS="name=/path ...": on those; MATRIX=--built)
 	@scripts/test-matrix $(MATRIX)
+
+fuzz: setup-build ## fuzz the parsers, coverage-guided (FUZZ=seconds a target, 30)
+	@scripts/fuzz $(FUZZ)
+
+memcheck: setup build ## run a server with the module under valgrind: no error, no leak (REDIS_SERVER=/path)
+	@scripts/setup memcheck
+	@scripts/memcheck
 
 lint: setup-build ## check formatting, clippy, and the scripts with shellcheck if it is there
 	$(CARGO) fmt --check

@@ -21,6 +21,7 @@ mod contexts;
 mod crash;
 mod differential;
 mod doc_examples;
+mod endurance;
 mod events;
 mod expiry_and_eviction;
 mod foreign_writes;

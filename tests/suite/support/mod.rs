@@ -6,7 +6,6 @@ pub(crate) mod client;
 pub(crate) mod dataset;
 pub(crate) mod dice;
 pub(crate) mod errors;
-#[allow(dead_code, reason = "for the endurance tests")]
 pub(crate) mod load;
 pub(crate) mod lua;
 pub(crate) mod model;
@@ -16,5 +15,4 @@ pub(crate) mod server;
 pub(crate) mod transcript;
 pub(crate) mod wait;
 pub(crate) mod wire;
-#[allow(dead_code, reason = "for the endurance tests")]
 pub(crate) mod workload;
