@@ -18,7 +18,7 @@ export CARGOFLAGS
 .PHONY: help setup setup-build build test test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what is missing: redis-server, redis-tools, libclang, a C compiler
 	@scripts/setup

@@ -134,11 +134,8 @@ fn work(client: &mut Client) {
 
 fn drops_in_the_file(server: &Server) -> usize {
     let mut client = server.client();
-    wait::until("the file that a replica begins after its first sync", || {
-        let is_zero = |client: &mut Client, field| client.info("persistence", field) == "0";
-        (is_zero(&mut client, "aof_rewrite_in_progress") && is_zero(&mut client, "aof_rewrite_scheduled"))
-            .then_some(())
-    });
+    // A replica begins its file after the first sync.
+    client.wait_for_children();
     let directory = server.directory().join("appendonlydir");
     let text: Vec<u8> = fs::read_dir(directory)
         .expect("a directory")

@@ -95,11 +95,7 @@ fn rewrite(client: &mut Client) {
 }
 
 fn wait_for_rewrite(client: &mut Client) {
-    wait::until("the rewrite of the append-only file", || {
-        let idle = client.info("persistence", "aof_rewrite_in_progress") == "0"
-            && client.info("persistence", "aof_rewrite_scheduled") == "0";
-        idle.then_some(())
-    });
+    client.wait_for_children();
     assert_eq!(client.info("persistence", "aof_last_bgrewrite_status"), "ok");
 }
 

@@ -370,11 +370,8 @@ fn a_writable_replica_keeps_core_commands_in_its_own_aof() {
         let replica = Server::replica_of(&master, Server::builder().with(&writable));
         let mut writer = replica.client();
         assert_eq!(writer.run("MTSET own v 500 EX 1000"), ok());
-        wait::until("the rewrite after the sync", || {
-            let idle = writer.info("persistence", "aof_rewrite_in_progress") == "0"
-                && writer.info("persistence", "aof_rewrite_scheduled") == "0";
-            idle.then_some(())
-        });
+        // The rewrite after the sync.
+        writer.wait_for_children();
         assert_eq!(writer.run("MTSET own v 501 EX 1000"), ok());
         assert_core_files(replica.directory());
     }
@@ -423,7 +420,7 @@ fn a_master_that_restarts_from_a_snapshot_propagates_before_its_replicas_are_bac
     for replica in [&without, &with] {
         assert_same(&old, replica, "before the restart");
     }
-    idle(&mut client);
+    client.wait_for_children();
     assert_eq!(client.run("SAVE"), ok());
     old.restart();
     let mut client = old.client();
@@ -586,15 +583,6 @@ fn a_replica_of_a_killed_master_has_what_it_has_confirmed() {
 
 // Propagation is only built while somebody listens. These tests come and go while writers write.
 
-fn idle(client: &mut Client) {
-    wait::until("background work to end", || {
-        let idle = ["rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]
-            .iter()
-            .all(|field| client.info("persistence", field) == "0");
-        idle.then_some(())
-    });
-}
-
 fn come_and_go(directives: &[&str], rounds: u64) {
     let mut dice = Dice::new();
     let master = master(&[directives, &["repl-backlog-ttl 1"]].concat());
@@ -632,7 +620,7 @@ fn come_and_go(directives: &[&str], rounds: u64) {
             });
             // A fork is when the module looks who listens. Now nobody does.
             client.run("BGSAVE");
-            idle(&mut client);
+            client.wait_for_children();
             load.finish();
         }
     }
@@ -686,7 +674,7 @@ fn an_aof_misses_nothing_whenever_it_begins() {
             load.go_on_for(1 + dice.below(500));
         }
         load.finish();
-        idle(&mut client);
+        client.wait_for_children();
         fill(&mut client, &mut dice, 100);
         assert_core_files(server.directory());
         let before = databases(&mut client);
@@ -788,7 +776,7 @@ fn replicas_agree_after_a_hundred_thousand_random_commands() {
     let expired = client.info("stats", "expired_keys");
     let dropped = client.info("mtime", "mtime_foreign_writes_dropped");
     settle(&mut client);
-    idle(&mut client);
+    client.wait_for_children();
     for (replica, name) in [(&with, "with the module"), (&without, "without it"), (&chained, "chained")] {
         let when = format!("{name}, after {sent} commands, seed {}", dice.seed());
         // The chained one follows the replica, whose offset is the master's.

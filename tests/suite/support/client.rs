@@ -1,7 +1,7 @@
 //! A thin layer over a real client library: raw arguments in, the reply as the server meant it out. Errors keep
 //! their full line, and bytes stay bytes.
 
-use super::wait::DEADLINE;
+use super::wait::{self, DEADLINE};
 use redis::{
     Connection, ConnectionAddr, ConnectionLike, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
     RedisConnectionInfo, Value,
@@ -356,6 +356,17 @@ impl Client {
     pub(crate) fn try_info(&mut self, section: &str, field: &str) -> Option<String> {
         let text = call!(self, "INFO", section).into_text();
         text.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.trim_end().to_owned()))
+    }
+
+    /// Waits until the server neither saves nor rewrites, and is not about to. In one look at a time: a rewrite that waits
+    /// for a save goes from "scheduled" to "in progress" between two.
+    pub(crate) fn wait_for_children(&mut self) {
+        const IDLE: [&str; 3] =
+            ["rdb_bgsave_in_progress:0", "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"];
+        wait::until("saves and rewrites to end", || {
+            let text = self.run("INFO persistence").into_text();
+            IDLE.iter().all(|idle| text.lines().any(|line| line == *idle)).then_some(())
+        });
     }
 
     /// The server's clock in microseconds since 1970.
