@@ -1,9 +1,10 @@
 //! Every conversation in the documentation is true: it is replayed, line by line, against a fresh server.
 
 use crate::support::client::Reply;
+use crate::support::module;
 use crate::support::server::Server;
 use crate::support::transcript;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,8 +38,10 @@ fn replay(path: &Path) {
     };
     for exchange in exchanges {
         let place = format!("{page}:{}", exchange.line_number);
-        let command = transcript::split(&resolve(&exchange.command, &given))
-            .unwrap_or_else(|failure| panic!("{place}: {failure}"));
+        // The module is not installed where the pages say it is.
+        let line = exchange.command.replace("/usr/local/lib/redis/modules/libredis_mtime.so", module::path());
+        let command =
+            transcript::split(&resolve(&line, &given)).unwrap_or_else(|failure| panic!("{place}: {failure}"));
         let reply = client.call(&command);
         if command.iter().any(|argument| argument == b"*")
             && let Reply::Bulk(actual) = &reply
@@ -74,4 +77,52 @@ fn every_command_page() {
 #[test]
 fn the_readme() {
     replay(&root().join("README.md"));
+}
+
+#[test]
+fn the_other_pages() {
+    for page in ["invalidation.md", "operations.md"] {
+        replay(&root().join("docs").join(page));
+    }
+}
+
+/// Every test of this crate by its name.
+fn names_of_tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut directories = vec![root().join("src"), root().join("tests")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("a source");
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                is_test |= line == "#[test]";
+                if let Some(name) = line.strip_prefix("fn ").filter(|_| is_test) {
+                    names.insert(name.split('(').next().expect("a name").to_owned());
+                    is_test = false;
+                }
+            }
+        }
+    }
+    names
+}
+
+/// What the table of failures says is shown by the tests that each row names.
+#[test]
+fn every_row_of_the_failure_table_names_its_tests() {
+    let text = fs::read_to_string(root().join("docs/operations.md")).expect("the page");
+    let (_, section) = text.split_once("## What happens when").expect("the section");
+    let names = names_of_tests();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 20, "{}", rows.len());
+    for row in rows {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().expect("a last column");
+        for test in tests.split(", ").map(|test| test.trim_matches('`')) {
+            assert!(names.contains(test), "no test is called {test}: {row}");
+        }
+    }
 }
