@@ -1,5 +1,5 @@
 //! Measures what a very large index costs: memory a key, an MTSET while the index grows and is rehashed, and the end of
-//! the whole index by DEL, UNLINK and FLUSHALL. Prints a table; takes minutes and some 3 GB.
+//! the whole index by DEL, UNLINK, eviction and FLUSHALL. Prints a table; takes minutes and some 3 GB.
 //!
 //! `cargo run --example limits [ENTRIES]` with `REDIS_SERVER` and `REDIS_MTIME_MODULE` as for the tests; 10,000,000
 //! entries unless told otherwise. Times of small commands are the server's own (`latency-tracking`), those of large ones a
@@ -75,6 +75,29 @@ fn once(client: &mut Client, what: &str, line: &str) {
     println!("{what:60} {time:.1} ms");
 }
 
+/// Makes the server evict the index, the only key with a TTL, and tells how long the slowest command took meanwhile, and
+/// after which time a write found memory again: freed in the background it comes late.
+fn evict(client: &mut Client, lazily: &str) {
+    call!(client, "CONFIG", "SET", "lazyfree-lazy-eviction", lazily);
+    client.run("CONFIG SET maxmemory-policy volatile-ttl");
+    client.run("EXPIRE MY_KEYSMTIME 100000");
+    let limit = used_memory(client) - (1 << 20);
+    let start = Instant::now();
+    call!(client, "CONFIG", "SET", "maxmemory", limit);
+    let mut slowest = start.elapsed().as_secs_f64() * 1e3;
+    support::wait::until("memory", || {
+        let command = Instant::now();
+        let done = !client.run("SET one more").is_error();
+        slowest = slowest.max(command.elapsed().as_secs_f64() * 1e3);
+        done.then_some(())
+    });
+    let total = start.elapsed().as_secs_f64() * 1e3;
+    let what = format!("eviction of the index, lazyfree-lazy-eviction {lazily}");
+    println!("{what:60} {total:.1} ms, the slowest command {slowest:.1} ms");
+    assert_eq!(client.run("EXISTS MY_KEYSMTIME").into_int(), 0, "something else was evicted");
+    client.run("CONFIG SET maxmemory 0");
+}
+
 fn key(number: u64) -> String {
     format!("key:{number:010}")
 }
@@ -138,6 +161,10 @@ fn main() {
     times(&mut client, "MTSET, the first of a new index", 1000, mtset);
     each(&mut client, touch, 0, entries);
     once(&mut client, "DEL of the index", "DEL MY_KEYSMTIME");
+    for lazily in ["yes", "no"] {
+        each(&mut client, touch, 0, entries);
+        evict(&mut client, lazily);
+    }
     each(&mut client, touch, 0, entries);
     // Keys go behind the module's back.
     client.run("CONFIG SET mtime.invalidate-on-write no");
