@@ -29,9 +29,11 @@ setup-build:
 build: setup-build ## build the module, target/release/libredis_mtime.so
 	$(CARGO) build --release $(CARGOFLAGS)
 
-# Tests are built without optimization but with overflow checks; the module under test is the release build. Those of the
-# cluster mostly wait for servers: many at once.
+# Tests are built without optimization but with overflow checks; the module under test is the release build. Cargo builds
+# the other module that some load, the listener, only when asked. The tests of the cluster mostly wait for servers: many at
+# once.
 test: setup build ## run all tests on the redis-server of this machine (TEST=name: only those; REDIS_SERVER=/path)
+	$(CARGO) build $(CARGOFLAGS) --example listener
 	$(CARGO) test $(CARGOFLAGS) --lib --test suite -- $(TEST)
 	$(CARGO) test $(CARGOFLAGS) --test cluster -- --test-threads=8 $(TEST)
 
