@@ -10,6 +10,7 @@ use crate::freshness::{self, Condition, State};
 use crate::index::{self, Entry, Home};
 use crate::server::command::{Argument, Keys, Kind, Spec};
 use crate::server::context::Lookup;
+use crate::server::propagation::is_exporting;
 use crate::server::{Arguments, Command, Context};
 use crate::{config, stats};
 
@@ -88,6 +89,8 @@ impl Command for MtSet {
             NewMtime::Assigned => Entry::new(mtime),
         };
         let kept = if request.expiry == Expiry::Keep { opened.deadline() } else { None };
+        // Where the transaction is taken apart: value and mtime must not be from different times in between.
+        let untracks_first = is_exporting() && index.has(key);
         opened.set_string(value);
         if let Some(deadline) = deadline.or(kept) {
             opened.set_deadline(deadline);
@@ -96,6 +99,9 @@ impl Command for MtSet {
         drop((index, opened));
 
         ctx.propagate(|stream| {
+            if untracks_first {
+                stream.hdel(home.name(ctx), key);
+            }
             match (deadline, request.expiry) {
                 (Some(deadline), _) => stream.set_until(key, value, deadline),
                 (None, Expiry::Keep) => stream.set_keepttl(key, value),

@@ -32,7 +32,7 @@ static WATCHES_WRITES: AtomicBool = AtomicBool::new(false);
 
 /// Subscribes to what must be known about the index and the dataset. `false` when the server refuses.
 pub(super) fn subscribe(ctx: &Context) -> bool {
-    let others: [(u64, raw::RedisModuleEventCallback); 11] = [
+    let others: [Subscription; 11] = [
         (raw::REDISMODULE_EVENT_LOADING, Some(on_loading)),
         (raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, Some(on_async_load)),
         (raw::REDISMODULE_EVENT_FLUSHDB, Some(on_replaced)),
@@ -45,19 +45,40 @@ pub(super) fn subscribe(ctx: &Context) -> bool {
         (raw::REDISMODULE_EVENT_MODULE_CHANGE, Some(on_modules)),
         (raw::REDISMODULE_EVENT_SHUTDOWN, Some(on_shutdown)),
     ];
-    // The number of this event is that of another one on Valkey, which has no such call.
-    let trims = offered!(RedisModule_ClusterCanAccessKeysInSlot)
-        .then_some((raw::REDISMODULE_EVENT_CLUSTER_SLOT_MIGRATION_TRIM, Some(on_trim as Callback)));
     subscribe_to(ctx, INDEX_CLASSES)
-        && others.into_iter().chain(trims).all(|(id, callback)| {
+        && others.into_iter().chain(slot_events()).all(|(id, callback)| {
             let event = raw::RedisModuleEvent { id, dataver: 1 };
             // SAFETY: the context is the one of OnLoad. An event that the server does not know is an error, not more.
             unsafe { api!(RedisModule_SubscribeToServerEvent)(ctx.as_ptr(), event, callback) == 0 }
         })
 }
 
-type Callback =
-    unsafe extern "C" fn(*mut raw::RedisModuleCtx, raw::RedisModuleEvent, u64, *mut std::ffi::c_void);
+type Subscription = (u64, raw::RedisModuleEventCallback);
+
+/// The events of atomic slot migration, where the server has it. Their numbers mean different things on Redis and Valkey.
+fn slot_events() -> Vec<Subscription> {
+    if super::load::is_valkey() {
+        // Valkey 8 has neither the option nor the event.
+        let options = if offered!(RedisModule_GetModuleOptionsAll) {
+            // SAFETY: takes nothing.
+            unsafe { api!(RedisModule_GetModuleOptionsAll)() }
+        } else {
+            0
+        };
+        let has_it = options & super::load::VALKEY_HANDLE_ATOMIC_SLOT_MIGRATION.cast_signed() != 0;
+        has_it.then_some((VALKEY_ATOMIC_SLOT_MIGRATION, Some(on_valkey_migration as _))).into_iter().collect()
+    } else if offered!(RedisModule_ClusterCanAccessKeysInSlot) {
+        vec![
+            (raw::REDISMODULE_EVENT_CLUSTER_SLOT_MIGRATION, Some(on_redis_migration)),
+            (raw::REDISMODULE_EVENT_CLUSTER_SLOT_MIGRATION_TRIM, Some(on_trim)),
+        ]
+    } else {
+        Vec::new()
+    }
+}
+
+/// `VALKEYMODULE_EVENT_ATOMIC_SLOT_MIGRATION`.
+const VALKEY_ATOMIC_SLOT_MIGRATION: u64 = 19;
 
 /// Subscribes to the rest of the events that foreign writes fire, or takes that back where the server can: then a
 /// foreign write on a string does not even call us. `false` when the server refuses.
@@ -160,6 +181,41 @@ extern "C" fn on_replaced(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEven
     on_dataset(ctx, index::forget_tables);
 }
 
+/// An atomic slot migration from here begins or ends. Of the numbers of Redis; the server calls also in a forked child, with
+/// another one.
+extern "C" fn on_redis_migration(
+    _: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    _: *mut c_void,
+) {
+    match subevent {
+        raw::REDISMODULE_SUBEVENT_CLUSTER_SLOT_MIGRATION_MIGRATE_STARTED => propagation::export_begins(),
+        raw::REDISMODULE_SUBEVENT_CLUSTER_SLOT_MIGRATION_MIGRATE_FAILED
+        | raw::REDISMODULE_SUBEVENT_CLUSTER_SLOT_MIGRATION_MIGRATE_COMPLETED => propagation::export_ends(),
+        _ => {}
+    }
+}
+
+/// As [`on_redis_migration`], in the numbers of Valkey: export started, aborted and completed.
+extern "C" fn on_valkey_migration(
+    _: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    _: *mut c_void,
+) {
+    match subevent {
+        1 => propagation::export_begins(),
+        3 | 5 => propagation::export_ends(),
+        _ => {}
+    }
+}
+
+/// After an atomic slot migration the server drops all keys of the slots at once.
+extern "C" fn on_trim(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    on_dataset(ctx, index::slots_are_gone);
+}
+
 extern "C" fn on_listeners(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     on_dataset(ctx, propagation::look_for_listeners);
 }
@@ -172,11 +228,6 @@ extern "C" fn on_settings(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEven
 
 extern "C" fn on_modules(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     on_dataset(ctx, subscribers::look);
-}
-
-/// After an atomic slot migration the server drops all keys of the slots at once.
-extern "C" fn on_trim(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
-    on_dataset(ctx, index::slots_are_gone);
 }
 
 extern "C" fn on_tick(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {

@@ -236,7 +236,7 @@ pub(super) fn log(ctx: Option<&Context>, level: &CStr, text: &str) {
 
 /// `VALKEYMODULE_OPTIONS_HANDLE_ATOMIC_SLOT_MIGRATION`: Valkey 9 refuses CLUSTER MIGRATESLOTS without it. Redis has
 /// another meaning for no such bit yet, and is not told.
-const VALKEY_HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
+pub(super) const VALKEY_HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
 const OK: c_int = 0;
 const ERR: c_int = 1;
 

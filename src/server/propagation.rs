@@ -10,7 +10,7 @@
 //! master.
 
 use std::ffi::{CStr, c_int};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use redis_module::raw;
 
@@ -18,6 +18,25 @@ use super::{Context, Str};
 
 /// Whether there may be an AOF, a replica or a backlog. Only ever wrong towards "yes", which costs time.
 static LISTENED_TO: AtomicBool = AtomicBool::new(true);
+
+/// How many atomic slot migrations from here are going on.
+static EXPORTS: AtomicU32 = AtomicU32::new(0);
+
+/// An atomic slot migration from here begins.
+pub(super) fn export_begins() {
+    EXPORTS.store(EXPORTS.load(Relaxed).saturating_add(1), Relaxed);
+}
+
+/// It has ended, or was given up.
+pub(super) fn export_ends() {
+    EXPORTS.store(EXPORTS.load(Relaxed).saturating_sub(1), Relaxed);
+}
+
+/// Whether a slot is being moved from here in an atomic migration. To the other node go the commands of a transaction one
+/// by one: a replica there that is behind may show what is between them.
+pub(crate) fn is_exporting() -> bool {
+    EXPORTS.load(Relaxed) != 0
+}
 
 /// Finds out whether anybody may be listening.
 pub(super) fn look_for_listeners(ctx: &Context) {

@@ -12,6 +12,7 @@
     clippy::unwrap_used
 )]
 
+mod atomic_migration;
 mod commands;
 mod foreign_writes;
 mod keepers;

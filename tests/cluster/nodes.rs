@@ -61,6 +61,11 @@ impl Cluster {
         Self::new(masters, 0, &[])
     }
 
+    /// Three masters, and a replica for each of them: nodes 3 to 5, in the order of the masters.
+    pub(crate) fn of_six() -> Self {
+        Self::new(3, 3, &[])
+    }
+
     pub(crate) fn new(masters: usize, replicas: usize, directives: &[&str]) -> Self {
         let nodes: Vec<Server> = (0..masters + replicas).map(|_| node(directives)).collect();
         let cluster = Self { nodes };
@@ -140,6 +145,34 @@ impl Cluster {
             .collect()
     }
 
+    /// The number of the node that has the slot, as node `asked` sees it.
+    pub(crate) fn owner(&self, asked: usize, slot: usize) -> usize {
+        let nodes = self.client(asked).run("CLUSTER NODES").into_text();
+        let port = owners(&nodes)
+            .into_iter()
+            .find_map(|(range, port)| range.contains(&slot).then_some(port))
+            .expect("somebody has the slot");
+        self.nodes.iter().position(|node| node.port() == port).expect("one of our nodes")
+    }
+
+    /// Checks that every replica has what its master has.
+    pub(crate) fn check_replicas(&self) {
+        for replica in &self.nodes {
+            let mut client = replica.client();
+            if client.info("replication", "role") == "master" {
+                continue;
+            }
+            let port: u16 = client.info("replication", "master_port").parse().expect("a port");
+            let master = self.nodes.iter().find(|node| node.port() == port).expect("one of our nodes");
+            let mut digests = Vec::new();
+            wait::until("the same dataset on master and replica", || {
+                digests =
+                    [master, replica].map(|node| node.client().run("DEBUG DIGEST").into_text()).to_vec();
+                (digests[0] == digests[1]).then_some(())
+            });
+        }
+    }
+
     /// Puts a slot into the state in which MIGRATE moves its keys one by one.
     pub(crate) fn open_slot(&self, slot: usize, from: usize, to: usize) {
         let ids = [self.id(from), self.id(to)];
@@ -190,8 +223,8 @@ pub(crate) fn check_filing(node: &Server) {
         }
     }
     let size = client.run("DBSIZE");
-    let counted: i64 =
-        (0..SLOTS).map(|slot| call!(client, "CLUSTER", "COUNTKEYSINSLOT", slot).into_int()).sum();
+    let commands: Vec<Args> = (0..SLOTS).map(|slot| args!["CLUSTER", "COUNTKEYSINSLOT", slot]).collect();
+    let counted: i64 = client.pipeline(&commands).into_iter().map(Reply::into_int).sum();
     assert_eq!(Reply::Int(counted), size, "the slots do not add up to the database");
     assert_eq!(client.run("DEBUG RELOAD"), Reply::Status("OK".to_owned()), "{}", node.log());
 }
