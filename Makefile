@@ -15,10 +15,10 @@ export REDIS_MTIME_MODULE := $(MODULE)
 export CARGOFLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build test test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean
+.PHONY: help setup setup-build build test test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean test-cluster-long
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what is missing: redis-server, redis-tools, libclang, a C compiler
 	@scripts/setup
@@ -36,6 +36,10 @@ test: setup build ## run all tests on the redis-server of this machine (TEST=nam
 	$(CARGO) build $(CARGOFLAGS) --example listener
 	$(CARGO) test $(CARGOFLAGS) --lib --test suite -- $(TEST)
 	$(CARGO) test $(CARGOFLAGS) --test cluster -- --test-threads=8 $(TEST)
+
+test-cluster-long: setup build ## everything at once on a cluster for five minutes (REDIS_SERVER=/path; a seed repeats it)
+	REDIS_MTIME_CLUSTER_SECONDS=$${REDIS_MTIME_CLUSTER_SECONDS:-300} \
+		$(CARGO) test $(CARGOFLAGS) --test cluster -- --nocapture everything_at_once
 
 # In `make test` they are short.
 test-endurance: export REDIS_MTIME_FUZZ_COMMANDS ?= 1000000

@@ -14,6 +14,8 @@
 
 mod atomic_migration;
 mod commands;
+mod everything;
+mod failover;
 mod foreign_writes;
 mod keepers;
 mod layout;

@@ -173,6 +173,38 @@ impl Cluster {
         }
     }
 
+    /// The number of a replica of the node.
+    pub(crate) fn replica_of(&self, master: usize) -> usize {
+        let port = self.nodes[master].port().to_string();
+        (0..self.nodes.len())
+            .find(|number| {
+                self.client(*number).try_info("replication", "master_port").as_ref() == Some(&port)
+            })
+            .expect("a replica")
+    }
+
+    /// Waits until the node is a master, or none.
+    pub(crate) fn wait_for_role(&self, number: usize, role: &str) {
+        wait::until(&format!("node {number} to become a {role}"), || {
+            let reply = self.client(number).try_call(&words("ROLE")).ok()?.into_items();
+            (reply.first() == Some(&Reply::Bulk(role.as_bytes().to_vec()))).then_some(())
+        });
+    }
+
+    /// Waits until the replicas have all that was written until now.
+    pub(crate) fn wait_for_replicas(&self) {
+        let offset = |client: &mut Client, field: &str| -> i64 {
+            client.try_info("replication", field).and_then(|text| text.parse().ok()).unwrap_or(-1)
+        };
+        for master in self.masters() {
+            let sent = offset(&mut self.client(master), "master_repl_offset");
+            let mut replica = self.client(self.replica_of(master));
+            wait::until("a replica to catch up", || {
+                (offset(&mut replica, "slave_repl_offset") >= sent).then_some(())
+            });
+        }
+    }
+
     /// Puts a slot into the state in which MIGRATE moves its keys one by one.
     pub(crate) fn open_slot(&self, slot: usize, from: usize, to: usize) {
         let ids = [self.id(from), self.id(to)];

@@ -19,6 +19,9 @@ impl Cluster {
     }
 }
 
+/// How long a node may take: longer than the WAIT of a write, shorter than a failover.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
 /// How often a client was sent elsewhere or asked to come again.
 #[derive(Default, Debug, Clone, Copy)]
 pub(crate) struct Detours {
@@ -147,7 +150,9 @@ impl Router {
         match self.clients.entry(port) {
             std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
             std::collections::hash_map::Entry::Vacant(place) => {
-                Ok(place.insert(Client::connect(socket, Protocol::Resp2)?))
+                let mut client = Client::connect(socket, Protocol::Resp2)?;
+                client.give_up_after(PATIENCE);
+                Ok(place.insert(client))
             }
         }
     }

@@ -9,6 +9,7 @@ use redis::{
 use std::fmt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 /// Something that can stand as an argument of a command.
 pub(crate) trait Argument {
@@ -272,6 +273,12 @@ impl Client {
         let (sender, pushes) = channel();
         connection.set_push_sender(sender);
         Ok(Self { connection, pushes })
+    }
+
+    /// Counts a reply that takes longer as a lost connection.
+    #[allow(dead_code, reason = "for the tests of the cluster")]
+    pub(crate) fn give_up_after(&mut self, patience: Duration) {
+        self.connection.set_read_timeout(Some(patience)).expect("a socket with a timeout");
     }
 
     /// One command, one reply.

@@ -185,6 +185,30 @@ impl Server {
             .unwrap_or_else(|log| panic!("the server did not start again; its log:\n{log}"));
     }
 
+    /// Ends the server as a power cut would.
+    #[allow(dead_code, reason = "for the tests of the cluster")]
+    pub(crate) fn kill(&mut self) {
+        end_child(&mut self.child);
+    }
+
+    /// Stops the server where it stands, as an overloaded machine or a partition would; [`Server::thaw`] lets it go on.
+    #[allow(dead_code, reason = "for the tests of the cluster")]
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Ends what [`Server::freeze`] has begun.
+    #[allow(dead_code, reason = "for the tests of the cluster")]
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    #[allow(dead_code, reason = "for the tests of the cluster")]
+    fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        assert!(done.expect("kill runs").success(), "kill {name}");
+    }
+
     /// As [`Server::restart`], with the configuration file as the server itself rewrote it.
     pub(crate) fn restart_as_rewritten(&mut self) {
         end_child(&mut self.child);
@@ -192,6 +216,12 @@ impl Server {
             .builder
             .run(self.directory.path())
             .unwrap_or_else(|log| panic!("the server did not start again; its log:\n{log}"));
+    }
+
+    /// Starts the server again after [`Server::kill`].
+    #[allow(dead_code, reason = "for the tests of the cluster")]
+    pub(crate) fn start_again(&mut self) {
+        self.restart();
     }
 
     /// As [`Server::restart`], with the module taken out of the configuration.
