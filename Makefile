@@ -15,7 +15,7 @@ export REDIS_MTIME_MODULE := $(MODULE)
 export CARGOFLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build test test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean test-cluster-long
+.PHONY: help setup setup-build build test test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean test-cluster-long setup-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,13 +26,16 @@ setup: ## install what is missing: redis-server, redis-tools, libclang, a C comp
 setup-build:
 	@scripts/setup build
 
+setup-test:
+	@scripts/setup test
+
 build: setup-build ## build the module, target/release/libredis_mtime.so
 	$(CARGO) build --release $(CARGOFLAGS)
 
 # Tests are built without optimization but with overflow checks; the module under test is the release build. Cargo builds
 # the other module that some load, the listener, only when asked. The tests of the cluster mostly wait for servers: many at
 # once.
-test: setup build ## run all tests on the redis-server of this machine (TEST=name: only those; REDIS_SERVER=/path)
+test: setup-test build ## run all tests on the redis-server of this machine (TEST=name: only those; REDIS_SERVER=/path)
 	$(CARGO) build $(CARGOFLAGS) --example listener
 	$(CARGO) test $(CARGOFLAGS) --lib --test suite -- $(TEST)
 	$(CARGO) test $(CARGOFLAGS) --test cluster -- --test-threads=8 $(TEST)
@@ -47,7 +50,7 @@ test-endurance: export REDIS_MTIME_VALUE_MB ?= 512
 test-endurance: setup build ## run the long tests at full length: a million fuzzed commands, 512 MB values (TEST=name)
 	$(CARGO) test $(CARGOFLAGS) --test suite -- endurance::$(TEST) --show-output
 
-test-matrix: setup build ## run the tests on every supported server (SERVERS="name=/path ...": on those; MATRIX=--built)
+test-matrix: setup-test build ## run the tests on every supported server (SERVERS="name=/path ...": on those; MATRIX=--built)
 	@scripts/test-matrix $(MATRIX)
 
 fuzz: setup-build ## fuzz the parsers, coverage-guided (FUZZ=seconds a target, 30)

@@ -13,6 +13,7 @@
 )]
 
 mod atomic_migration;
+mod clients;
 mod commands;
 mod everything;
 mod failover;

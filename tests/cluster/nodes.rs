@@ -183,12 +183,17 @@ impl Cluster {
             .expect("a replica")
     }
 
-    /// Waits until the node is a master, or none.
+    /// Waits until a node says of itself that it is a `master`, or a `slave`.
     pub(crate) fn wait_for_role(&self, number: usize, role: &str) {
         wait::until(&format!("node {number} to become a {role}"), || {
-            let reply = self.client(number).try_call(&words("ROLE")).ok()?.into_items();
-            (reply.first() == Some(&Reply::Bulk(role.as_bytes().to_vec()))).then_some(())
+            self.has_role(number, role).then_some(())
         });
+    }
+
+    /// Whether a node says of itself that it is a `master`, or a `slave`.
+    pub(crate) fn has_role(&self, number: usize, role: &str) -> bool {
+        let Ok(Reply::Array(reply)) = self.client(number).try_call(&words("ROLE")) else { return false };
+        reply.first() == Some(&Reply::Bulk(role.as_bytes().to_vec()))
     }
 
     /// Waits until the replicas have all that was written until now.
