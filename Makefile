@@ -15,7 +15,7 @@ export REDIS_MTIME_MODULE := $(MODULE)
 export CARGOFLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build test test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean test-cluster-long setup-test
+.PHONY: help setup setup-build build test test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean test-cluster-long setup-test demo-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,9 @@ bench-smoke: setup build ## does the benchmark itself work? every table, hardly 
 demo: setup build ## show the commands and a ten-second benchmark on a private server
 	@$(CARGO) bench $(CARGOFLAGS) --profile dev --bench compare --no-run
 	@scripts/demo
+
+demo-cluster: setup build ## a conversation with a cluster of three nodes while its slot moves
+	@scripts/demo-cluster
 
 run: setup build ## start a server with the module on the loopback (PORT=6379 or the next free one)
 	@scripts/run
