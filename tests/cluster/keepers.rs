@@ -344,9 +344,12 @@ pub(crate) fn orphans_after_cleaning(cluster: &Cluster) -> Vec<String> {
         crate::mtclean::pass(&mut client, 1000);
         for key in client.run("KEYS MY_KEYSMTIME{*}").into_items() {
             let index = key.into_text();
-            for field in client.call(&words(&format!("HKEYS {index}"))).into_items() {
+            for field in call!(client, "HKEYS", index).into_items() {
                 let field = field.into_text();
-                if call!(client, "EXISTS", field) == Reply::Int(0) {
+                // Looking makes a key expire, and its entry go with it.
+                if call!(client, "EXISTS", field) == Reply::Int(0)
+                    && call!(client, "HEXISTS", index, field) == Reply::Int(1)
+                {
                     orphans.push(format!("{index} {field}"));
                 }
             }
