@@ -184,7 +184,7 @@ extern "C" fn on_replaced(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEven
 /// An atomic slot migration from here begins or ends. Of the numbers of Redis; the server calls also in a forked child, with
 /// another one.
 extern "C" fn on_redis_migration(
-    _: *mut raw::RedisModuleCtx,
+    ctx: *mut raw::RedisModuleCtx,
     _: raw::RedisModuleEvent,
     subevent: u64,
     _: *mut c_void,
@@ -192,21 +192,25 @@ extern "C" fn on_redis_migration(
     match subevent {
         raw::REDISMODULE_SUBEVENT_CLUSTER_SLOT_MIGRATION_MIGRATE_STARTED => propagation::export_begins(),
         raw::REDISMODULE_SUBEVENT_CLUSTER_SLOT_MIGRATION_MIGRATE_FAILED
-        | raw::REDISMODULE_SUBEVENT_CLUSTER_SLOT_MIGRATION_MIGRATE_COMPLETED => propagation::export_ends(),
+        | raw::REDISMODULE_SUBEVENT_CLUSTER_SLOT_MIGRATION_MIGRATE_COMPLETED => {
+            on_dataset(ctx, propagation::export_ends);
+        }
         _ => {}
     }
 }
 
 /// As [`on_redis_migration`], in the numbers of Valkey: export started, aborted and completed.
 extern "C" fn on_valkey_migration(
-    _: *mut raw::RedisModuleCtx,
+    ctx: *mut raw::RedisModuleCtx,
     _: raw::RedisModuleEvent,
     subevent: u64,
     _: *mut c_void,
 ) {
     match subevent {
         1 => propagation::export_begins(),
-        3 | 5 => propagation::export_ends(),
+        3 | 5 => {
+            on_dataset(ctx, propagation::export_ends);
+        }
         _ => {}
     }
 }

@@ -5,9 +5,9 @@
 //! no backlog. The server does not tell of those, but a replica that comes gets a snapshot first, made by a forked child,
 //! or has a backlog to go on from. What is written before the fork is in the snapshot; the fork is an event, in which we
 //! look again, before the next command. A backlog that exists without a fork comes from a load or from the time as a
-//! replica, which are events too. An AOF begins with a fork as well, but for the one that a replica begins when it has
-//! got its master's data (Valkey 9): so a replica is taken for one that has an AOF, and looks again when it becomes a
-//! master.
+//! replica, which are events too. An atomic slot migration has an event of its own. An AOF begins with a fork as well, but
+//! for the one that a replica begins when it has got its master's data (Valkey 9): so a replica is taken for one that has an
+//! AOF, and looks again when it becomes a master.
 
 use std::ffi::{CStr, c_int};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -25,11 +25,13 @@ static EXPORTS: AtomicU32 = AtomicU32::new(0);
 /// An atomic slot migration from here begins.
 pub(super) fn export_begins() {
     EXPORTS.store(EXPORTS.load(Relaxed).saturating_add(1), Relaxed);
+    LISTENED_TO.store(true, Relaxed);
 }
 
 /// It has ended, or was given up.
-pub(super) fn export_ends() {
+pub(super) fn export_ends(ctx: &Context) {
     EXPORTS.store(EXPORTS.load(Relaxed).saturating_sub(1), Relaxed);
+    look_for_listeners(ctx);
 }
 
 /// Whether a slot is being moved from here in an atomic migration. To the other node go the commands of a transaction one
@@ -40,11 +42,9 @@ pub(crate) fn is_exporting() -> bool {
 
 /// Finds out whether anybody may be listening.
 pub(super) fn look_for_listeners(ctx: &Context) {
-    const LISTENS: u32 = raw::REDISMODULE_CTX_FLAGS_AOF
-        | raw::REDISMODULE_CTX_FLAGS_SLAVE
-        // A slot migration.
-        | raw::REDISMODULE_CTX_FLAGS_CLUSTER;
-    LISTENED_TO.store(ctx.flags() & LISTENS != 0 || may_have_replicas(ctx), Relaxed);
+    const LISTENS: u32 = raw::REDISMODULE_CTX_FLAGS_AOF | raw::REDISMODULE_CTX_FLAGS_SLAVE;
+    let anybody = ctx.flags() & LISTENS != 0 || is_exporting() || may_have_replicas(ctx);
+    LISTENED_TO.store(anybody, Relaxed);
 }
 
 /// In doubt, yes.
