@@ -13,7 +13,15 @@ pub(crate) struct Slot(u16);
 impl Slot {
     /// The slot of a key: that of its tag, if there is one, the part between the first `{` and the first `}` after it.
     pub(crate) fn of(key: &[u8]) -> Self {
-        Self(crc16(tag_of(key)) & MASK)
+        // Most keys have no tag: one pass does for both.
+        let mut crc = 0;
+        for byte in key {
+            if *byte == b'{' {
+                return Self(crc16(tag_of(key)) & MASK);
+            }
+            crc = next_crc(crc, *byte);
+        }
+        Self(crc & MASK)
     }
 
     /// The slot with this number.
@@ -52,10 +60,10 @@ fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| next_crc(crc, *byte))
 }
 
-fn next_crc(crc: u16, byte: u8) -> u16 {
-    let [high, low] = crc.to_be_bytes();
-    let table = CRC_OF_BYTE.get(usize::from(high ^ byte)).copied().unwrap_or_default();
-    u16::from_be_bytes([low, 0]) ^ table
+#[expect(clippy::indexing_slicing, reason = "a byte is a place in the table")]
+const fn next_crc(crc: u16, byte: u8) -> u16 {
+    let [high, _] = crc.to_be_bytes();
+    (crc << 8) ^ CRC_OF_BYTE[(high ^ byte) as usize]
 }
 
 /// The CRC of each byte alone.

@@ -151,10 +151,13 @@ impl Programs {
     }
 }
 
-/// A server with the module and one without, on the same CPU, with the same data. One of them is always idle.
+/// A server with the module and one without, on the same CPU, with the same data, and perhaps a cluster node. All but one
+/// are always idle.
 struct Rig {
     module: Server,
     plain: Server,
+    /// Only where the data is to be there too.
+    cluster: Option<Server>,
     dataset: Option<Dataset>,
     /// Last, so that the servers end before their directories go.
     _directory: tempfile::TempDir,
@@ -166,11 +169,15 @@ impl Rig {
         let start = |name: &str, module: Option<&Path>| -> Result<Server> {
             let own = directory.path().join(name);
             std::fs::create_dir(&own)?;
-            Server::start(&programs.server, &own, module, pinning)
+            let ports = if name == "cluster" { Some(free_ports()?) } else { None };
+            Server::start(&programs.server, &own, module, ports, pinning)
         };
+        let in_cluster = dataset.is_some_and(|dataset| dataset.in_cluster);
+        let cluster = in_cluster.then(|| start("cluster", Some(&programs.module))).transpose()?;
         let mut rig = Self {
             module: start("module", Some(&programs.module))?,
             plain: start("plain", None)?,
+            cluster,
             dataset: dataset.cloned(),
             _directory: directory,
         };
@@ -184,6 +191,7 @@ impl Rig {
         match side {
             Side::Module => &mut self.module,
             Side::Plain => &mut self.plain,
+            Side::Cluster => self.cluster.as_mut().unwrap_or(&mut self.module),
         }
     }
 
@@ -209,6 +217,16 @@ impl Rig {
             load::fill(&mut self.module.client, &owned(&command), dataset.untracked)?;
             load::fill(&mut self.plain.client, &owned(&command), dataset.untracked)?;
         }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.client.must(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])?;
+            while !cluster.client.text(&["CLUSTER", "INFO"])?.contains("cluster_state:ok") {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            let track = owned(&["MTSET", "key:__rand_int__", &value, workload::MTIME]);
+            load::fill(&mut cluster.client, &track, dataset.index)?;
+            let set = owned(&["SET", "plain:__rand_int__", &value]);
+            load::fill(&mut cluster.client, &set, dataset.untracked)?;
+        }
         Ok(())
     }
 
@@ -221,11 +239,13 @@ impl Rig {
     /// After a start or a load the module reads the index in the background; until then foreign writes cost more.
     fn wait_until_tracked_keys_are_known(&mut self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(900);
-        while self.module.info("mtime", "mtime_tracked_keys_known")?.is_some_and(|known| known == "0") {
-            if Instant::now() > deadline {
-                return Err("the module does not get to know the tracked keys".into());
+        for server in [Some(&mut self.module), self.cluster.as_mut()].into_iter().flatten() {
+            while server.info("mtime", "mtime_tracked_keys_known")?.is_some_and(|known| known == "0") {
+                if Instant::now() > deadline {
+                    return Err("the module does not get to know the tracked keys".into());
+                }
+                std::thread::sleep(Duration::from_millis(50));
             }
-            std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
     }
@@ -241,6 +261,13 @@ impl Rig {
     fn entries(&mut self) -> Result<usize> {
         Ok(self.module.client.integer(&["HLEN", INDEX])?)
     }
+}
+
+/// Two ports of the loopback that nobody uses.
+fn free_ports() -> Result<(u16, u16)> {
+    let take = || std::net::TcpListener::bind("127.0.0.1:0");
+    let (one, other) = (take()?, take()?);
+    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
 }
 
 fn measure(

@@ -9,7 +9,7 @@ Measures the module against plain commands and the Lua scripts on a private serv
 
 Usage: cargo bench --bench compare -- [options]      (or: make bench BENCH=\"options\")
 
-  --sections A,B   only these tables: base value pipeline index batch foreign
+  --sections A,B   only these tables: base value pipeline index batch foreign cluster
   --arms A,B       only arms whose name contains one of these texts; ratios need their reference
   --runs N         runs of each arm, in turn with the others (5)
   --seconds S      length of one run (0.7)

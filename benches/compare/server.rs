@@ -30,14 +30,21 @@ impl Server {
         binary: &Path,
         directory: &Path,
         module: Option<&Path>,
+        cluster_ports: Option<(u16, u16)>,
         cpu: Option<&Pinning>,
     ) -> Result<Self> {
         let socket = directory.join("socket");
         let mut config = format!(
-            "port 0\nunixsocket \"{}\"\ndir \"{}\"\nsave \"\"\nappendonly no\ndaemonize no\n",
+            "unixsocket \"{}\"\ndir \"{}\"\nsave \"\"\nappendonly no\ndaemonize no\n",
             socket.display(),
             directory.display()
         );
+        match cluster_ports {
+            // Nobody talks to its bus, but it wants one.
+            Some((port, bus)) => config
+                .push_str(&format!("bind 127.0.0.1\nport {port}\ncluster-port {bus}\ncluster-enabled yes\n")),
+            None => config.push_str("port 0\n"),
+        }
         if let Some(module) = module {
             config.push_str(&format!("loadmodule \"{}\"\n", module.display()));
         }

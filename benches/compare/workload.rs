@@ -26,12 +26,14 @@ pub(crate) struct Dataset {
     pub(crate) large: usize,
     /// How many of each of `plain:<i>` and `counter:<i>`, which have no mtime.
     pub(crate) untracked: usize,
+    /// Whether a cluster node holds the same, too.
+    pub(crate) in_cluster: bool,
 }
 
 impl Dataset {
     fn new(options: &Options, index: usize, value: usize) -> Self {
         let most = if options.smoke { 100 } else { VALUE_BYTES / value };
-        Self { index, value, large: index.min(most), untracked: 0 }
+        Self { index, value, large: index.min(most), untracked: 0, in_cluster: false }
     }
 
     pub(crate) fn value(&self) -> String {
@@ -46,6 +48,8 @@ pub(crate) enum Side {
     Module,
     /// The same binary and data, no module: what a write cost before the module came.
     Plain,
+    /// With the module, as a cluster node that has all slots.
+    Cluster,
 }
 
 /// Which keys an arm's requests are for.
@@ -153,6 +157,11 @@ impl Arm {
         self
     }
 
+    fn in_cluster(mut self) -> Self {
+        self.side = Side::Cluster;
+        self
+    }
+
     fn random(mut self, keys: usize) -> Self {
         self.traffic = Traffic::Random { keys };
         self
@@ -208,7 +217,7 @@ pub(crate) struct Scripts {
 }
 
 /// Names of all sections, in the order of the report.
-pub(crate) const SECTIONS: [&str; 6] = ["base", "value", "pipeline", "index", "batch", "foreign"];
+pub(crate) const SECTIONS: [&str; 7] = ["base", "value", "pipeline", "index", "batch", "foreign", "cluster"];
 
 /// Everything that `options` ask for.
 pub(crate) fn sections(options: &Options, scripts: &Scripts) -> Vec<Section> {
@@ -263,6 +272,12 @@ pub(crate) fn sections(options: &Options, scripts: &Scripts) -> Vec<Section> {
             title: "Other commands, with and without the module (64-byte values, pipeline 16)",
             baseline: "no module",
             points: foreign_points(options),
+        },
+        Section {
+            name: "cluster",
+            title: "A cluster node with all slots, and thousands of small indexes (64-byte values, pipeline 16, 20,000 keys)",
+            baseline: "alone",
+            points: vec![cluster_point(options)],
         },
     ];
     sections.retain(|section| options.sections.iter().any(|name| name == section.name));
@@ -442,6 +457,42 @@ fn foreign(dataset: &Dataset, in_order: Option<usize>) -> Vec<Arm> {
         drops("DEL, drops an entry", Expect::Integer, &["DEL", "key:__rand_int__"]).against("DEL, no module"),
     ]);
     arms
+}
+
+/// Each command on a server alone and on a cluster node; also core ones, which cost more there without our doing.
+fn cluster_point(options: &Options) -> Point {
+    let untracked = options.at_most(20_000);
+    let dataset = Dataset { untracked, in_cluster: true, ..Dataset::new(options, 20_000, 64) };
+    let value = dataset.value();
+    let both = |names: [&'static str; 2], expect, command: &[&str], keys| {
+        let arm = |name: &str| Arm::new(name, expect, command).random(keys);
+        [arm(names[0]), arm(names[1]).in_cluster().against(names[0])]
+    };
+    let key = "key:__rand_int__";
+    let arms = [
+        both(["GET", "GET, cluster"], Expect::Value, &["GET", key], dataset.index),
+        both(
+            ["MTGET, modified", "MTGET, modified, cluster"],
+            Expect::Value,
+            &["MTGET", key, BEFORE],
+            dataset.index,
+        ),
+        both(
+            ["MTGET, not modified", "MTGET, not modified, cluster"],
+            Expect::Null,
+            &["MTGET", key, AFTER],
+            dataset.index,
+        ),
+        // Only over keys that hold this value, so that all servers keep the same.
+        both(["MTSET", "MTSET, cluster"], Expect::Ok, &["MTSET", key, &value, MTIME], dataset.large),
+        both(
+            ["SET, untracked key", "SET, untracked key, cluster"],
+            Expect::Ok,
+            &["SET", "plain:__rand_int__", &value],
+            untracked,
+        ),
+    ];
+    Point::new("20,000 keys", dataset, arms.concat())
 }
 
 /// A command with a number in each place that redis-benchmark would put a random one into. Those places are at the end
