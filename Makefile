@@ -15,7 +15,7 @@ export REDIS_MTIME_MODULE := $(MODULE)
 export CARGOFLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build test test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean test-cluster-long setup-test demo-cluster
+.PHONY: help setup setup-build build test test-clients test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean test-cluster-long setup-test demo-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ test-cluster-long: setup build ## everything at once on a cluster for five minut
 	REDIS_MTIME_CLUSTER_SECONDS=$${REDIS_MTIME_CLUSTER_SECONDS:-300} \
 		$(CARGO) test $(CARGOFLAGS) --test cluster -- --nocapture everything_at_once
 
+test-clients: setup build ## run the tests of examples/ with the real clients (CLIENTS="redis-py ...": only those)
+	@scripts/test-clients $(CLIENTS)
+
 # In `make test` they are short.
 test-endurance: export REDIS_MTIME_FUZZ_COMMANDS ?= 1000000
 test-endurance: export REDIS_MTIME_VALUE_MB ?= 512
@@ -62,6 +65,7 @@ memcheck: setup build ## run a server with the module under valgrind: no error, 
 
 lint: setup-build ## check formatting, clippy, and the scripts with shellcheck if it is there
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path examples/redis-rs/Cargo.toml
 	$(CARGO) clippy $(CARGOFLAGS) --all-targets -- -D warnings
 	$(CARGO) clippy $(CARGOFLAGS) --all-targets --features panic-injection -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/* .ci/run; \
