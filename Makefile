@@ -15,7 +15,7 @@ export REDIS_MTIME_MODULE := $(MODULE)
 export CARGOFLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build test test-clients test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean test-cluster-long setup-test demo-cluster
+.PHONY: help setup setup-build build test test-clients test-browser measure-http test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean test-cluster-long setup-test demo-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,12 @@ test-cluster-long: setup build ## everything at once on a cluster for five minut
 
 test-clients: setup build ## run the tests of examples/ with the real clients (CLIENTS="redis-py ...": only those)
 	@scripts/test-clients $(CLIENTS)
+
+test-browser: setup build ## let a headless Chromium revalidate against the example of a web service
+	@scripts/test-clients --browser
+
+measure-http: setup build ## measure the bytes that the example of a web service saves
+	@scripts/test-clients --measure
 
 # In `make test` they are short.
 test-endurance: export REDIS_MTIME_FUZZ_COMMANDS ?= 1000000
