@@ -81,7 +81,7 @@ fn the_readme() {
 
 #[test]
 fn the_other_pages() {
-    for page in ["invalidation.md", "operations.md"] {
+    for page in ["invalidation.md", "migration.md", "operations.md", "patterns.md"] {
         replay(&root().join("docs").join(page));
     }
 }
