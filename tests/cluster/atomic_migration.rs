@@ -173,7 +173,8 @@ fn under_load_without_replicas_nothing_is_lost() {
     keepers.go_on_for(500);
     for (from, to) in [(0, 1), (1, 0), (0, 1)] {
         if !cluster.migrate_atomically(from, to, 0, 300) {
-            break;
+            keepers.finish();
+            return;
         }
         keepers.go_on_for(500);
     }

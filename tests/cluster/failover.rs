@@ -13,12 +13,23 @@ const WORK: Work = Work { keepers: 3, keys: 90, slots: 30, waits: true, expires:
 impl Cluster {
     /// Kills a master, waits for its replica to take over, and starts it again.
     pub(crate) fn kill_master(&mut self, master: usize) {
-        let replica = self.replica_of(master);
+        let (replica, slot) = (self.replica_of(master), self.slot_of_node(master));
         self.nodes[master].kill();
-        self.wait_for_role(replica, "master");
+        self.wait_for_take_over(master, replica, slot);
         self.nodes[master].start_again();
         self.wait_for_role(master, "slave");
         self.wait_until_fine();
+    }
+
+    /// Waits until all others agree that the replica has taken over. What it says of itself is not enough: right after
+    /// another failover it may count old votes, and has to give way again.
+    fn wait_for_take_over(&self, master: usize, replica: usize, slot: usize) {
+        wait::until("the replica to take over", || {
+            let agreed = (0..self.nodes.len())
+                .filter(|number| *number != master)
+                .all(|asked| self.try_owner(asked, slot) == Some(replica));
+            agreed.then_some(())
+        });
     }
 
     /// Lets a replica take over from its master, in agreement with it.
@@ -44,9 +55,9 @@ impl Cluster {
     /// Cuts a master off until its replica has taken over. When it comes back it still takes itself for the master, and
     /// executes what clients have sent it meanwhile.
     pub(crate) fn cut_off(&self, master: usize) {
-        let replica = self.replica_of(master);
+        let (replica, slot) = (self.replica_of(master), self.slot_of_node(master));
         self.nodes[master].freeze();
-        self.wait_for_role(replica, "master");
+        self.wait_for_take_over(master, replica, slot);
         self.nodes[master].thaw();
         self.wait_for_role(master, "slave");
         self.wait_until_fine();

@@ -2,10 +2,11 @@
 
 use crate::support::client::{Args, Client, Reply, args, call, words};
 use crate::support::server::Server;
-use crate::support::wait;
+use crate::support::wait::{self, DEADLINE};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 pub(crate) const SLOTS: usize = 16384;
 /// Nodes that do not answer for so long are taken for dead: short, so that a failover does not take long.
@@ -147,12 +148,15 @@ impl Cluster {
 
     /// The number of the node that has the slot, as node `asked` sees it.
     pub(crate) fn owner(&self, asked: usize, slot: usize) -> usize {
+        self.try_owner(asked, slot).expect("somebody has the slot")
+    }
+
+    /// As [`Self::owner`]; `None` while nobody has the slot.
+    pub(crate) fn try_owner(&self, asked: usize, slot: usize) -> Option<usize> {
         let nodes = self.client(asked).run("CLUSTER NODES").into_text();
-        let port = owners(&nodes)
-            .into_iter()
-            .find_map(|(range, port)| range.contains(&slot).then_some(port))
-            .expect("somebody has the slot");
-        self.nodes.iter().position(|node| node.port() == port).expect("one of our nodes")
+        let port =
+            owners(&nodes).into_iter().find_map(|(range, port)| range.contains(&slot).then_some(port))?;
+        self.nodes.iter().position(|node| node.port() == port)
     }
 
     /// Checks that every replica has what its master has.
@@ -164,12 +168,12 @@ impl Cluster {
             }
             let port: u16 = client.info("replication", "master_port").parse().expect("a port");
             let master = self.nodes.iter().find(|node| node.port() == port).expect("one of our nodes");
-            let mut digests = Vec::new();
-            wait::until("the same dataset on master and replica", || {
-                digests =
-                    [master, replica].map(|node| node.client().run("DEBUG DIGEST").into_text()).to_vec();
-                (digests[0] == digests[1]).then_some(())
-            });
+            let end = Instant::now() + DEADLINE;
+            let digest = |node: &Server| node.client().run("DEBUG DIGEST").into_text();
+            while digest(master) != digest(replica) {
+                assert!(Instant::now() < end, "{}", differences(master, replica));
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
     }
 
@@ -208,6 +212,13 @@ impl Cluster {
                 (offset(&mut replica, "slave_repl_offset") >= sent).then_some(())
             });
         }
+    }
+
+    /// A slot that the node has.
+    pub(crate) fn slot_of_node(&self, number: usize) -> usize {
+        let (port, nodes) = (self.nodes[number].port(), self.client(number).run("CLUSTER NODES").into_text());
+        let range = owners(&nodes).into_iter().find_map(|(range, owner)| (owner == port).then_some(range));
+        *range.expect("a node with slots").start()
     }
 
     /// Puts a slot into the state in which MIGRATE moves its keys one by one.
@@ -259,11 +270,38 @@ pub(crate) fn check_filing(node: &Server) {
             );
         }
     }
-    let size = client.run("DBSIZE");
     let commands: Vec<Args> = (0..SLOTS).map(|slot| args!["CLUSTER", "COUNTKEYSINSLOT", slot]).collect();
-    let counted: i64 = client.pipeline(&commands).into_iter().map(Reply::into_int).sum();
-    assert_eq!(Reply::Int(counted), size, "the slots do not add up to the database");
+    wait::until("the slots to add up to the database", || {
+        // In between a key may expire, or the last entry of an index go.
+        let size = client.run("DBSIZE").into_int();
+        let counted: i64 = client.pipeline(&commands).into_iter().map(Reply::into_int).sum();
+        (counted == size).then_some(())
+    });
     assert_eq!(client.run("DEBUG RELOAD"), Reply::Status("OK".to_owned()), "{}", node.log());
+}
+
+/// What two nodes hold different of the keys of either, for people to read.
+fn differences(left: &Server, right: &Server) -> String {
+    let (mut left, mut right) = (left.client(), right.client());
+    right.run("READONLY");
+    let mut keys: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for client in [&mut left, &mut right] {
+        keys.extend(client.run("KEYS *").into_items().into_iter().map(Reply::into_bytes));
+    }
+    let mut lines = vec![format!("{} keys, of them differ:", keys.len())];
+    for key in keys {
+        let [ours, theirs] = [&mut left, &mut right].map(|client| {
+            let value = match call!(client, "TYPE", key).into_text().as_str() {
+                "hash" => call!(client, "HGETALL", key),
+                _ => call!(client, "GET", key),
+            };
+            format!("{value:?}, TTL {:?}", call!(client, "PTTL", key))
+        });
+        if ours != theirs {
+            lines.push(format!("{}: {ours} against {theirs}", key.escape_ascii()));
+        }
+    }
+    lines.join("\n")
 }
 
 fn bus_port(node: &Server) -> u16 {
