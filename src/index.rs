@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::errors::Refusal;
 use crate::mtime::Mtime;
 use crate::server::context::Lookup;
+use crate::server::job;
 use crate::server::{Context, Key, KeyType, OwnedStr, Str, config, context};
 use crate::slots::{self, Slot};
 use crate::{recent, tracked_keys};
@@ -235,6 +236,12 @@ fn known_table(home: Home, database: c_int) -> Option<&'static AtomicBool> {
 /// Whether an index is known to exist, as a hash table.
 pub(crate) fn is_known_table(home: Home, database: c_int) -> bool {
     known_table(home, database).is_some_and(|known| known.load(Relaxed))
+}
+
+/// Whether a reader may count on an index. Before there are jobs, on Redis 7.0, indexes vanish with their slots and nobody
+/// is told.
+pub(crate) fn is_sure_to_exist(home: Home, database: c_int) -> bool {
+    is_known_table(home, database) && (home.slot().is_none() || job::are_offered())
 }
 
 fn set_known_table(home: Home, database: c_int, is_known: bool) {

@@ -113,7 +113,7 @@ impl StringRead<'_> {
 
     fn look_mtime_up(&mut self) {
         let home = Home::of(self.name);
-        let known_table = || index::is_known_table(home, self.key.database());
+        let known_table = || index::is_sure_to_exist(home, self.key.database());
         let lookup = if !self.hit_is_counted && !self.is_short() && known_table() {
             // The index exists: its look-up counts the hit for the key, which saves another look-up.
             self.hit_is_counted = true;

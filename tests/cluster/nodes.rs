@@ -108,27 +108,37 @@ impl Cluster {
     /// Waits until every node says that the cluster is fine, all of them agree on who has which slot, and every
     /// replica follows its master.
     pub(crate) fn wait_until_fine(&self) {
-        wait::until("the cluster to be fine", || {
-            let mut maps = BTreeSet::new();
-            for node in &self.nodes {
-                let mut client = node.client();
-                let info = client.run("CLUSTER INFO").into_text();
-                if !info.contains("cluster_state:ok") || !info.contains("cluster_slots_ok:16384") {
-                    return None;
-                }
-                let nodes = client.run("CLUSTER NODES").into_text();
-                if nodes.contains("fail") || nodes.contains("->-") || nodes.contains("-<-") {
-                    return None;
-                }
-                maps.insert(format!("{:?}", owners(&nodes)));
-                if client.info("replication", "role") == "slave"
-                    && client.info("replication", "master_link_status") != "up"
-                {
-                    return None;
-                }
+        let end = Instant::now() + DEADLINE;
+        while let Some(reason) = self.what_is_not_fine() {
+            assert!(Instant::now() < end, "the cluster does not get fine: {reason}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn what_is_not_fine(&self) -> Option<String> {
+        let mut maps = BTreeSet::new();
+        for node in &self.nodes {
+            let mut client = node.client();
+            let info = client.run("CLUSTER INFO").into_text();
+            let nodes = client.run("CLUSTER NODES").into_text();
+            let says = |what: &str| Some(format!("{what}, says the one at port {}:\n{nodes}", node.port()));
+            if !info.contains("cluster_state:ok") || !info.contains("cluster_slots_ok:16384") {
+                return says("it is down");
             }
-            (maps.len() == 1).then_some(())
-        });
+            if nodes.contains("fail") {
+                return says("a node has failed");
+            }
+            let is_replica = client.info("replication", "role") == "slave";
+            // A replica of Valkey may keep the mark of a slot that has moved.
+            if !is_replica && (nodes.contains("->-") || nodes.contains("-<-")) {
+                return says("a slot is open");
+            }
+            if is_replica && client.info("replication", "master_link_status") != "up" {
+                return says("a replica has no link");
+            }
+            maps.insert(format!("{:?}", owners(&nodes)));
+        }
+        (maps.len() > 1).then(|| format!("who has which slot: {maps:#?}"))
     }
 
     pub(crate) fn client(&self, number: usize) -> Client {

@@ -220,6 +220,39 @@ fn multi_key_reads_of_a_slot_in_motion_are_answered_by_the_server() {
 
 const UNDER_LOAD: Work = Work { keepers: 3, keys: 120, slots: 40, waits: false, expires: true };
 
+#[test]
+fn a_node_that_loses_a_slot_with_keys_in_it_lives_on() {
+    // It deletes them one by one, with an iterator that must not lose the index under it.
+    let cluster = Cluster::of_masters(2);
+    let ids = [0, 1].map(|number| cluster.id(number));
+    let mut owner = 1;
+    for round in 0..16_usize {
+        let other = 1 - owner;
+        let mut client = cluster.client(owner);
+        // Mostly few, so that the index is often the next to go.
+        let keys = if round % 4 == 0 { 40 } else { 1 + round % 4 };
+        let commands: Vec<_> = (0..keys).map(|i| words(&format!("MTSET {{foo}}{round}:{i} v 5"))).collect();
+        assert!(client.pipeline(&commands).into_iter().all(|reply| reply == ok()));
+        // The other one takes it, and the first hears of that.
+        let mut taker = cluster.client(other);
+        assert_eq!(call!(taker, "CLUSTER", "SETSLOT", SLOT, "IMPORTING", ids[owner]), ok());
+        assert_eq!(call!(taker, "CLUSTER", "SETSLOT", SLOT, "NODE", ids[other]), ok());
+        wait::until("the node to delete the keys of the slot", || {
+            (call!(client, "CLUSTER", "COUNTKEYSINSLOT", SLOT) == int(0)).then_some(())
+        });
+        assert_eq!(client.run("DBSIZE"), int(0));
+        owner = other;
+    }
+    // And what was known of the index is not counted on: a long value, which is read in another way than short ones.
+    let mut client = cluster.client(owner);
+    let value = "v".repeat(500);
+    assert_eq!(call!(client, "SET", "{foo}k", value), ok());
+    let misses = client.info("stats", "keyspace_misses");
+    assert_eq!(call!(client, "MTGET", "{foo}k", 100, "WITHMTIME"), untracked(value));
+    assert_eq!(client.info("stats", "keyspace_misses"), misses);
+    cluster.check_filing();
+}
+
 /// Runs redis-cli's cluster manager; a failure shows what it said.
 pub(crate) fn cluster_manager(arguments: &[&str]) {
     let output = Command::new("redis-cli")
