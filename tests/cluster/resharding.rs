@@ -253,8 +253,8 @@ fn a_node_that_loses_a_slot_with_keys_in_it_lives_on() {
     cluster.check_filing();
 }
 
-/// Runs redis-cli's cluster manager; a failure shows what it said.
-pub(crate) fn cluster_manager(arguments: &[&str]) {
+/// Runs redis-cli's cluster manager. `Err` with what it said when it fails, which for our sake it must not.
+fn try_cluster_manager(arguments: &[&str]) -> Result<(), String> {
     let output = Command::new("redis-cli")
         .arg("--cluster")
         .args(arguments)
@@ -262,22 +262,28 @@ pub(crate) fn cluster_manager(arguments: &[&str]) {
         .output()
         .expect("redis-cli runs");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success()
-            && !said.contains("[ERR]")
-            && !said.contains("BUSYKEY")
-            && !said.contains("Target key exists"),
+    let stopped = ["BUSYKEY", "Target key exists"].iter().any(|fault| said.contains(fault));
+    assert!(!stopped, "redis-cli --cluster {arguments:?}:\n{said}");
+    if output.status.success() && !said.contains("[ERR]") {
+        return Ok(());
+    }
+    Err(format!(
         "redis-cli --cluster {arguments:?}: {}\n{said}\n{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
-    );
+    ))
+}
+
+/// As [`try_cluster_manager`]; a failure shows what it said.
+pub(crate) fn cluster_manager(arguments: &[&str]) {
+    try_cluster_manager(arguments).unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 /// Moves slots from one node to another as an operator does.
 pub(crate) fn reshard(cluster: &Cluster, from: usize, to: usize, slots: usize) {
-    let (address, from, to) =
-        (format!("127.0.0.1:{}", cluster.nodes[from].port()), cluster.id(from), cluster.id(to));
-    cluster_manager(&[
+    let address = format!("127.0.0.1:{}", cluster.nodes[from].port());
+    let (from, to, slots) = (cluster.id(from), cluster.id(to), slots.to_string());
+    let moved = try_cluster_manager(&[
         "reshard",
         &address,
         "--cluster-from",
@@ -285,9 +291,20 @@ pub(crate) fn reshard(cluster: &Cluster, from: usize, to: usize, slots: usize) {
         "--cluster-to",
         &to,
         "--cluster-slots",
-        &slots.to_string(),
+        &slots,
         "--cluster-yes",
     ]);
+    match moved {
+        Ok(()) => {}
+        // Valkey wants a replica to know of every slot, and one that has just come back does not yet. Then the slot is
+        // left open, half moved, for an operator to mend; so is one whose marks a failover has brought back.
+        Err(failure) if failure.contains("NOREPLICAS") || failure.contains("slots are open") => {
+            eprintln!("a slot was left open, and is mended");
+            cluster.wait_for_replicas();
+            cluster_manager(&["fix", &address]);
+        }
+        Err(failure) => panic!("{failure}"),
+    }
 }
 
 #[test]
