@@ -1,10 +1,9 @@
 //! Clusters for the tests, and what a client of a cluster does: go where a key is.
 
 use crate::support::client::{Args, Client, Reply, args, call, words};
-use crate::support::server::Server;
+use crate::support::server::{Server, free_port};
 use crate::support::wait::{self, DEADLINE};
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -27,14 +26,14 @@ pub(crate) fn single_with(directives: &[&str]) -> Server {
 /// A node without slots.
 pub(crate) fn node(directives: &[&str]) -> Server {
     // Next to the port the server would take one that may be out of range.
-    let bus = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+    let bus = free_port();
     Server::builder()
         .tcp()
         .with(&[
             "cluster-enabled yes",
             "cluster-config-file nodes.conf",
             &format!("cluster-node-timeout {NODE_TIMEOUT_MS}"),
-            &format!("cluster-port {}", bus.port()),
+            &format!("cluster-port {bus}"),
             "cluster-replica-validity-factor 0",
             "cluster-migration-barrier 10",
             "repl-ping-replica-period 1",
