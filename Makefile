@@ -15,7 +15,7 @@ export REDIS_MTIME_MODULE := $(MODULE)
 export CARGOFLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build test test-clients test-browser measure-http test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install clean test-cluster-long setup-test demo-cluster
+.PHONY: help setup setup-build build test test-clients test-browser measure-http test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install deb test-deb clean test-cluster-long setup-test demo-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -102,6 +102,16 @@ install: $(MODULE) ## copy the module to PREFIX/lib/redis/modules (PREFIX=/usr/l
 	install -d "$(DESTDIR)$(MODULES_DIR)"
 	install -m 755 "$(MODULE)" "$(DESTDIR)$(MODULES_DIR)/libredis_mtime.so"
 	@echo "Now put this line into redis.conf: loadmodule $(MODULES_DIR)/libredis_mtime.so"
+
+deb: setup-build ## make a Debian package of the module, target/debian/redis-mtime_*.deb
+	@scripts/setup deb
+	@$(MAKE) --no-print-directory build
+	@scripts/deb
+
+test-deb: setup ## make the package, install it into an empty root, load it in a server, remove it
+	@scripts/setup deb
+	@$(MAKE) --no-print-directory build
+	@package=$$(scripts/deb) && scripts/test-deb "$$package"
 
 clean: ## remove what was built
 	$(CARGO) clean
