@@ -38,4 +38,4 @@ const MTIME: Argument = Argument::new(c"mtime", Kind::Double);
 /// `since`, likewise.
 const SINCE: Argument = Argument::new(c"since", Kind::Double);
 /// `IFEQ mtime`, likewise.
-const IFEQ: Argument = Argument::new(c"ifeq-mtime", Kind::Double).after(c"IFEQ");
+const IFEQ: Argument = Argument::new(c"ifeq-mtime", Kind::Double).after(c"IFEQ").shown_as(c"mtime");

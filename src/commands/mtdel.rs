@@ -31,7 +31,10 @@ impl Command for MtDel {
             KEY,
             Argument::new(
                 c"condition",
-                Kind::OneOf(&[Argument::new(c"ifnewer-mtime", Kind::Double).after(c"IFNEWER"), IFEQ]),
+                Kind::OneOf(&[
+                    Argument::new(c"ifnewer-mtime", Kind::Double).after(c"IFNEWER").shown_as(c"mtime"),
+                    IFEQ,
+                ]),
             )
             .optional(),
         ],

@@ -95,6 +95,8 @@ pub(crate) struct Argument {
     pub(crate) optional: bool,
     /// Whether it may be repeated.
     pub(crate) multiple: bool,
+    /// What to show in place of its name, which has to differ from the names beside it. Redis 7.0 shows the name.
+    pub(crate) shown_as: Option<&'static CStr>,
 }
 
 /// What an argument is.
@@ -120,17 +122,22 @@ pub(crate) enum Kind {
 impl Argument {
     /// An argument that must be there.
     pub(crate) const fn new(name: &'static CStr, kind: Kind) -> Self {
-        Self { name, kind, token: None, optional: false, multiple: false }
+        Self { name, kind, token: None, optional: false, multiple: false, shown_as: None }
     }
 
     /// A word, which stands for itself.
     pub(crate) const fn word(name: &'static CStr, token: &'static CStr) -> Self {
-        Self { name, kind: Kind::Token, token: Some(token), optional: false, multiple: false }
+        Self { name, kind: Kind::Token, token: Some(token), optional: false, multiple: false, shown_as: None }
     }
 
     /// With a word before it.
     pub(crate) const fn after(self, token: &'static CStr) -> Self {
         Self { token: Some(token), ..self }
+    }
+
+    /// With another text to show than its name.
+    pub(crate) const fn shown_as(self, text: &'static CStr) -> Self {
+        Self { shown_as: Some(text), ..self }
     }
 
     /// One that may be left out.
@@ -314,6 +321,7 @@ impl ArgumentTree {
             token: argument.token.map_or(ptr::null(), CStr::as_ptr),
             flags: (optional | multiple).cast_signed(),
             subargs: subarguments,
+            display_text: argument.shown_as.map_or(ptr::null(), CStr::as_ptr),
             ..EMPTY_ARGUMENT
         }
     }

@@ -14,6 +14,7 @@
 
 mod acl;
 mod border;
+mod command_hints;
 mod command_info;
 mod conditions;
 mod config;
@@ -21,6 +22,7 @@ mod contexts;
 mod crash;
 mod differential;
 mod doc_examples;
+mod doc_links;
 mod endurance;
 mod events;
 mod expiry_and_eviction;

@@ -1,0 +1,252 @@
+//! The documentation as a newcomer finds it: links lead somewhere, what is to be typed exists and works, and the first thing
+//! to read is short.
+
+use crate::support::server::Server;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every page of the project.
+fn pages() -> Vec<PathBuf> {
+    const NOT_OURS: [&str; 5] = ["target", "node_modules", "venv", "corpus", "artifacts"];
+    let (mut pages, mut directories) = (Vec::new(), vec![root().to_owned()]);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if name.starts_with('.') || NOT_OURS.contains(&name.as_str()) {
+                continue;
+            } else if path.is_dir() {
+                directories.push(path);
+            } else if name.ends_with(".md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages.sort();
+    assert!(pages.len() > 10, "{pages:?}");
+    pages
+}
+
+fn read(page: &Path) -> String {
+    fs::read_to_string(page).unwrap_or_else(|failure| panic!("{}: {failure}", page.display()))
+}
+
+/// The lines of a page, each with whether it is in a fenced block, and of which language.
+fn lines(text: &str) -> Vec<(&str, Option<&str>)> {
+    let mut fence = None;
+    text.lines()
+        .filter_map(|line| match (line.trim_start().strip_prefix("```"), fence) {
+            (Some(language), None) => {
+                fence = Some(language);
+                None
+            }
+            (Some(_), Some(_)) => {
+                fence = None;
+                None
+            }
+            (None, _) => Some((line, fence)),
+        })
+        .collect()
+}
+
+/// The name that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    heading
+        .to_lowercase()
+        .chars()
+        .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter))
+        .map(|letter| if letter == ' ' { '-' } else { letter })
+        .collect()
+}
+
+fn anchors(page: &Path) -> Vec<String> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    lines(&read(page))
+        .into_iter()
+        .filter(|(line, fence)| fence.is_none() && line.starts_with('#'))
+        .map(|(line, _)| {
+            let name = anchor(line.trim_start_matches('#').trim());
+            let times = seen.entry(name.clone()).and_modify(|times| *times += 1).or_default();
+            if *times == 0 { name } else { format!("{name}-{times}") }
+        })
+        .collect()
+}
+
+/// The targets of a line's links.
+fn links(line: &str) -> Vec<&str> {
+    line.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect()
+}
+
+/// A path without `..`.
+fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                tidy.pop();
+            }
+            other => tidy.push(other),
+        }
+    }
+    tidy
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        let text = read(&page);
+        for (line, fence) in lines(&text) {
+            for link in links(line).into_iter().filter(|_| fence.is_none()) {
+                if link.contains("://") || link.starts_with("mailto:") {
+                    continue;
+                }
+                let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+                let target = match path {
+                    "" => page.clone(),
+                    path => tidy(&page.parent().expect("a directory").join(path)),
+                };
+                let is_fine = target.exists()
+                    && target.starts_with(root())
+                    && (fragment.is_empty() || anchors(&target).iter().any(|anchor| anchor == fragment));
+                if !is_fine {
+                    broken.push(format!("{}: {link}", page.strip_prefix(root()).expect("ours").display()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_page_is_linked_from_another() {
+    let mut reached = vec![root().join("README.md")];
+    let mut next = 0;
+    while let Some(page) = reached.get(next).cloned() {
+        next += 1;
+        let text = read(&page);
+        for link in
+            lines(&text).into_iter().filter(|(_, fence)| fence.is_none()).flat_map(|(line, _)| links(line))
+        {
+            let target =
+                tidy(&page.parent().expect("a directory").join(link.split('#').next().unwrap_or("")));
+            if target.extension().is_some_and(|extension| extension == "md") && !reached.contains(&target) {
+                reached.push(target);
+            }
+        }
+    }
+    let missed: Vec<PathBuf> = pages().into_iter().filter(|page| !reached.contains(page)).collect();
+    assert!(missed.is_empty(), "nobody finds {missed:?}");
+}
+
+#[test]
+fn what_is_to_be_typed_exists() {
+    let makefile = read(&root().join("Makefile"));
+    let is_target = |name: &str| makefile.lines().any(|line| line.starts_with(&format!("{name}:")));
+    let mut checked = 0;
+    for page in pages() {
+        let text = read(&page);
+        // Commands stand in blocks and between backticks.
+        for (line, fence) in lines(&text) {
+            let inline = line.split('`').skip(1).step_by(2);
+            let pieces: Vec<&str> = if fence == Some("bash") { vec![line] } else { inline.collect() };
+            for piece in pieces {
+                let words: Vec<&str> = piece.split_whitespace().collect();
+                for pair in words.windows(2).filter(|pair| pair[0] == "make") {
+                    let target = pair[1].trim_end_matches([',', ';']);
+                    if target.starts_with(|first: char| first.is_ascii_lowercase()) {
+                        assert!(is_target(target), "{}: make {target}", page.display());
+                        checked += 1;
+                    }
+                }
+                if let Some(script) = words.first().filter(|word| word.starts_with("scripts/")) {
+                    assert!(root().join(script).exists(), "{}: {script}", page.display());
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked > 20, "only {checked} commands found");
+}
+
+/// Two screens of forty lines until the reference begins.
+#[test]
+fn the_readme_comes_to_the_point() {
+    let text = read(&root().join("README.md"));
+    let before = text.lines().take_while(|line| *line != "## Commands").count();
+    assert!(before < text.lines().count(), "no reference in the README");
+    assert!(before <= 80, "{before} lines before the reference");
+}
+
+/// The benchmark that the README gives, against a server with the module, with fewer requests.
+#[test]
+fn the_benchmark_of_the_readme_runs() {
+    let text = read(&root().join("README.md"));
+    let block: Vec<&str> = text
+        .split("```bash\n")
+        .skip(1)
+        .filter_map(|block| block.split("```").next())
+        .filter(|block| block.contains("redis-benchmark"))
+        .collect();
+    let [block] = block[..] else { panic!("{} blocks with redis-benchmark", block.len()) };
+    assert!(block.contains("-n 1000000"));
+    let server = Server::start();
+    // The block speaks to a server on the usual port; ours is behind a socket.
+    let directory = tempfile::tempdir().expect("a directory");
+    for program in ["redis-cli", "redis-benchmark"] {
+        let path = std::env::var("PATH").expect("a PATH");
+        let real = std::env::split_paths(&path).map(|place| place.join(program)).find(|path| path.exists());
+        let real = real.unwrap_or_else(|| panic!("no {program} on PATH"));
+        let shim = directory.path().join(program);
+        let script = format!("#!/bin/sh\nexec {} -s {} \"$@\"\n", real.display(), server.socket().display());
+        fs::write(&shim, script).expect("a file");
+        fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").expect("a PATH"));
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &block.replace("-n 1000000", "-n 1000")])
+        .env("PATH", path)
+        .output()
+        .expect("bash");
+    let shown =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{shown}");
+    let measured = shown.matches("requests per second").count();
+    assert_eq!(measured, block.lines().filter(|line| line.starts_with("bench ")).count(), "{shown}");
+    let mut client = server.client();
+    assert_ne!(client.info("mtime", "mtime_modified"), "0");
+    assert_ne!(client.info("mtime", "mtime_not_modified"), "0");
+}
+
+#[test]
+fn make_install_puts_the_module_where_the_readme_says() {
+    let place = tempfile::tempdir().expect("a directory");
+    for prefix in ["/usr/local", "/usr"] {
+        let output = Command::new("make")
+            .args([
+                "-s",
+                "install",
+                &format!("PREFIX={prefix}"),
+                &format!("DESTDIR={}", place.path().display()),
+            ])
+            .current_dir(root())
+            .output()
+            .expect("make");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let module = format!("{prefix}/lib/redis/modules/libredis_mtime.so");
+        assert!(said.contains(&format!("loadmodule {module}")), "{said}");
+        let installed = fs::metadata(place.path().join(&module[1..])).expect("the module");
+        assert_eq!(installed.permissions().mode() & 0o777, 0o755);
+    }
+    assert!(
+        read(&root().join("README.md")).contains("loadmodule /usr/local/lib/redis/modules/libredis_mtime.so")
+    );
+}
