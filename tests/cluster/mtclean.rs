@@ -2,6 +2,7 @@
 
 use crate::nodes::{Cluster, all, check_filing, entry, index_of, index_of_slot, single};
 use crate::support::client::{Args, Client, args, bulk, call, error, int, nil, ok};
+use std::process::Command;
 
 /// A whole pass over a node: calls made and entries removed.
 pub(crate) fn pass(client: &mut Client, count: usize) -> (usize, i64) {
@@ -151,4 +152,47 @@ fn the_user_needs_permission_for_the_indexes() {
     assert_eq!(user.run("MTCLEAN 0"), error("NOPERM No permissions to access a key"));
     user.run("AUTH cleaner x");
     assert_eq!(pass(&mut user, 10).1, 5);
+}
+
+/// A block of docs/cluster.md.
+fn block_of_the_page(language: &str) -> String {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cluster.md")).expect("the page");
+    let (_, rest) = page.split_once(&format!("```{language}\n")).expect("a block");
+    rest.split("```").next().expect("its end").to_owned()
+}
+
+fn run(program: &str, code: &str) -> String {
+    let output = Command::new(program).args(["-c", code]).output().expect(program);
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && shown.is_empty(), "{program}: {shown}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn the_pass_of_the_page_cleans_every_node() {
+    let cluster = Cluster::of_masters(3);
+    let mut code = block_of_the_page("bash");
+    for (number, node) in cluster.nodes.iter().enumerate() {
+        let address = format!("127.0.0.1:{}", 7000 + number);
+        assert!(code.contains(&address), "{code}");
+        code = code.replace(&address, &format!("127.0.0.1:{}", node.port()));
+    }
+    let keys: Vec<String> = (0..300).map(|i| format!("gone:{i}")).collect();
+    for key in &keys {
+        let number = cluster
+            .masters()
+            .into_iter()
+            .find(|number| call!(cluster.client(*number), "HSET", index_of(key), key, 5) == int(1));
+        assert!(number.is_some(), "nobody takes {key}");
+    }
+    assert_eq!(run("bash", &code), "");
+    for number in cluster.masters() {
+        assert_eq!(cluster.client(number).run("DBSIZE"), int(0), "node {number}");
+    }
+}
+
+#[test]
+fn the_page_tells_the_name_of_an_index() {
+    assert_eq!(run("python3", &block_of_the_page("python")), "MY_KEYSMTIME{foo}\n");
 }

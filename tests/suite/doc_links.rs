@@ -1,6 +1,7 @@
 //! The documentation as a newcomer finds it: links lead somewhere, what is to be typed exists and works, and the first thing
 //! to read is short.
 
+use crate::support::client::{call, int};
 use crate::support::server::Server;
 use std::collections::BTreeMap;
 use std::fs;
@@ -185,23 +186,20 @@ fn the_readme_comes_to_the_point() {
     assert!(before <= 80, "{before} lines before the reference");
 }
 
-/// The benchmark that the README gives, against a server with the module, with fewer requests.
-#[test]
-fn the_benchmark_of_the_readme_runs() {
-    let text = read(&root().join("README.md"));
-    let block: Vec<&str> = text
-        .split("```bash\n")
-        .skip(1)
-        .filter_map(|block| block.split("```").next())
-        .filter(|block| block.contains("redis-benchmark"))
-        .collect();
-    let [block] = block[..] else { panic!("{} blocks with redis-benchmark", block.len()) };
-    assert!(block.contains("-n 1000000"));
-    let server = Server::start();
-    // The block speaks to a server on the usual port; ours is behind a socket.
+/// The block of a page with a certain word.
+fn bash_block(page: &str, word: &str) -> String {
+    let text = read(&root().join(page));
+    let blocks = text.split("```bash\n").skip(1).filter_map(|block| block.split("```").next());
+    let blocks: Vec<&str> = blocks.filter(|block| block.contains(word)).collect();
+    let [block] = blocks[..] else { panic!("{page}: {} blocks with {word}", blocks.len()) };
+    block.to_owned()
+}
+
+/// Runs a block as somebody would who has the server on the usual port; ours is behind a socket.
+fn run_block(server: &Server, block: &str) -> String {
     let directory = tempfile::tempdir().expect("a directory");
+    let path = std::env::var("PATH").expect("a PATH");
     for program in ["redis-cli", "redis-benchmark"] {
-        let path = std::env::var("PATH").expect("a PATH");
         let real = std::env::split_paths(&path).map(|place| place.join(program)).find(|path| path.exists());
         let real = real.unwrap_or_else(|| panic!("no {program} on PATH"));
         let shim = directory.path().join(program);
@@ -209,20 +207,41 @@ fn the_benchmark_of_the_readme_runs() {
         fs::write(&shim, script).expect("a file");
         fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).expect("a mode");
     }
-    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").expect("a PATH"));
     let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", &block.replace("-n 1000000", "-n 1000")])
-        .env("PATH", path)
+        .args(["-euo", "pipefail", "-c", block])
+        .env("PATH", format!("{}:{path}", directory.path().display()))
         .output()
         .expect("bash");
     let shown =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{shown}");
+    shown
+}
+
+/// With fewer requests.
+#[test]
+fn the_benchmark_of_the_readme_runs() {
+    let block = bash_block("README.md", "redis-benchmark");
+    assert!(block.contains("-n 1000000"));
+    let server = Server::start();
+    let shown = run_block(&server, &block.replace("-n 1000000", "-n 1000"));
     let measured = shown.matches("requests per second").count();
     assert_eq!(measured, block.lines().filter(|line| line.starts_with("bench ")).count(), "{shown}");
     let mut client = server.client();
     assert_ne!(client.info("mtime", "mtime_modified"), "0");
     assert_ne!(client.info("mtime", "mtime_not_modified"), "0");
+}
+
+#[test]
+fn the_pass_of_mtclean_from_the_shell_runs() {
+    let server = Server::start();
+    let mut client = server.client();
+    for number in 0..3000 {
+        call!(client, "HSET", "MY_KEYSMTIME", format!("gone:{number}"), 5);
+    }
+    let shown = run_block(&server, &bash_block("docs/commands/mtclean.md", "MTCLEAN"));
+    assert_eq!(shown.trim(), "3000 entries removed");
+    assert_eq!(client.run("EXISTS MY_KEYSMTIME"), int(0));
 }
 
 #[test]
