@@ -18,7 +18,7 @@ RUN make build CARGOFLAGS=--locked
 
 # hadolint ignore=DL3006  # the default above has a version
 FROM ${BASE}
-COPY --from=build --chmod=755 /src/target/release/libredis_mtime.so /usr/local/lib/redis/modules/
+COPY --from=build --chmod=755 /src/target/release/libredis_mtime.so /usr/lib/redis/modules/
 COPY LICENSE /usr/share/doc/redis-mtime/
 # The image's entry point stays: it drops root before it starts the server.
-CMD ["valkey-server", "--loadmodule", "/usr/local/lib/redis/modules/libredis_mtime.so"]
+CMD ["valkey-server", "--loadmodule", "/usr/lib/redis/modules/libredis_mtime.so"]

@@ -269,3 +269,18 @@ fn make_install_puts_the_module_where_the_readme_says() {
         read(&root().join("README.md")).contains("loadmodule /usr/local/lib/redis/modules/libredis_mtime.so")
     );
 }
+
+#[test]
+fn the_release_notes_are_what_the_changelog_says() {
+    let notes = |version: &str| {
+        let output = Command::new(root().join("scripts/release-notes")).arg(version).output().expect("bash");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(notes("0.0.0"), None, "a version that is not in the changelog");
+    let changelog = read(&root().join("CHANGELOG.md"));
+    let section = changelog.split("\n## [").skip(1).find(|section| section.lines().count() > 5);
+    let (version, text) = section.and_then(|section| section.split_once(']')).expect("a section");
+    let notes = notes(version).expect("notes");
+    assert!(text.lines().skip(1).all(|line| notes.contains(line)), "{notes}");
+    assert!(notes.contains(&format!("redis-mtime_{version}-1_")), "{notes}");
+}
