@@ -2,7 +2,9 @@
 //! to read is short.
 
 use crate::support::client::{call, int};
+use crate::support::module;
 use crate::support::server::Server;
+use crate::support::wait;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -283,4 +285,28 @@ fn the_release_notes_are_what_the_changelog_says() {
     let notes = notes(version).expect("notes");
     assert!(text.lines().skip(1).all(|line| notes.contains(line)), "{notes}");
     assert!(notes.contains(&format!("redis-mtime_{version}-1_")), "{notes}");
+}
+
+#[test]
+fn make_run_serves_until_it_is_told_to_end() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = socket.local_addr().expect("its address").port().to_string();
+    drop(socket);
+    let mut run = Command::new(root().join("scripts/run"))
+        .env("PORT", &port)
+        .env("REDIS_MTIME_MODULE", module::path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("bash");
+    let ask = |words: &[&str]| {
+        let output = Command::new("redis-cli").args(["-p", &port]).args(words).output().expect("redis-cli");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    wait::until("the server", || (ask(&["PING"]) == "PONG").then_some(()));
+    assert_eq!(ask(&["MTSET", "Hello", "World", "1700000000"]), "OK");
+    assert_eq!(ask(&["MTGET", "Hello", "1699999900"]), "World");
+    let told = Command::new("kill").arg(run.id().to_string()).status().expect("kill");
+    assert!(told.success());
+    wait::until("its end", || run.try_wait().expect("a child"));
+    assert_eq!(ask(&["PING"]), "");
 }
