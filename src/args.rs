@@ -104,9 +104,9 @@ pub(crate) enum Delete {
     IfEq(Mtime),
 }
 
-/// `MTCLEAN cursor [COUNT n]`.
+/// `MTCLEAN cursor [COUNT n]`, `MTIMPORT cursor [COUNT n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Clean {
+pub(crate) struct Step {
     /// Where to go on; 0 to begin.
     pub(crate) cursor: u64,
     /// About how many entries to look at.
@@ -191,8 +191,8 @@ pub(crate) fn delete<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Resul
     Ok(condition.unwrap_or(Delete::Always))
 }
 
-/// Parses the arguments of MTCLEAN.
-pub(crate) fn clean<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Result<Clean, Refusal> {
+/// Parses the arguments of MTCLEAN and MTIMPORT.
+pub(crate) fn step<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Result<Step, Refusal> {
     let cursor = arguments.next().ok_or(Refusal::WrongArity)?;
     // Rust's parser takes a `+` too.
     let cursor = if cursor.iter().all(u8::is_ascii_digit) { cursor } else { b"" };
@@ -209,7 +209,7 @@ pub(crate) fn clean<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Result
             if amount < 1 { Err(Refusal::SYNTAX) } else { u32::try_from(amount).or(Err(Refusal::INTEGER)) };
         once(&mut count, amount?)?;
     }
-    Ok(Clean { cursor, count: count.unwrap_or(10) })
+    Ok(Step { cursor, count: count.unwrap_or(10) })
 }
 
 /// A TTL option whose amount is not looked at yet.
@@ -398,8 +398,8 @@ mod tests {
 
     #[test]
     fn clean_takes_a_cursor_and_a_count() {
-        assert_eq!(clean(words("0")), Ok(Clean { cursor: 0, count: 10 }));
-        assert_eq!(clean(words("17 count 100")), Ok(Clean { cursor: 17, count: 100 }));
+        assert_eq!(step(words("0")), Ok(Step { cursor: 0, count: 10 }));
+        assert_eq!(step(words("17 count 100")), Ok(Step { cursor: 17, count: 100 }));
         for (line, refusal) in [
             ("", Refusal::WrongArity),
             ("-1", Refusal::CURSOR),
@@ -413,7 +413,7 @@ mod tests {
             ("0 COUNT 1 COUNT 1", Refusal::SYNTAX),
             ("0 MATCH x", Refusal::SYNTAX),
         ] {
-            assert_eq!(clean(words(line)), Err(refusal), "{line}");
+            assert_eq!(step(words(line)), Err(refusal), "{line}");
         }
     }
 
@@ -434,7 +434,7 @@ mod tests {
             }
             let _ = touch(arguments());
             let _ = delete(arguments());
-            let _ = clean(arguments());
+            let _ = step(arguments());
         }
     }
 }

@@ -65,7 +65,7 @@ fuzz_target!(|input: &[u8]| {
         2 => told(args::touch(words()).err(), &arguments),
         3 => told(args::delete(words()).err(), &arguments),
         _ => {
-            let parsed = args::clean(words());
+            let parsed = args::step(words());
             told(parsed.err(), &arguments);
             if let Ok(clean) = parsed {
                 assert!(clean.count > 0);

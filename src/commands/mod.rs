@@ -1,5 +1,6 @@
 //! The commands: a file for each, with its description beside it. A handler reads as parse, decide, act, reply.
 
+mod index_pass;
 pub(crate) mod mtclean;
 pub(crate) mod mtdel;
 pub(crate) mod mtget;

@@ -73,11 +73,15 @@ impl ScanStep {
         self.reply.text_at(0).unwrap_or("0")
     }
 
-    /// The names of the fields found.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = OwnedStr> {
+    /// The fields found, and their values.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (OwnedStr, &[u8])> {
         // The second element is fields and values in turn.
         let pairs = self.reply.0.and_then(|reply| element(reply, 1));
-        (0..).step_by(2).map_while(move |index| string(element(pairs?, index)?).map(OwnedStr::new))
+        (0..).step_by(2).map_while(move |index: usize| {
+            let field = string(element(pairs?, index)?)?;
+            let value = string(element(pairs?, index.saturating_add(1))?)?;
+            Some((OwnedStr::new(field), value))
+        })
     }
 }
 
