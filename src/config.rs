@@ -6,6 +6,26 @@ use std::time::{Duration, SystemTime};
 /// The default of `mtime.index-key`: the name that the seed's scripts use.
 pub(crate) const DEFAULT_INDEX_KEY: &std::ffi::CStr = c"MY_KEYSMTIME";
 
+/// `mtime.storage`: where mtimes live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Storage {
+    /// `hash`, the default: in a plain hash.
+    Hash = 0,
+    /// `keymeta`: with the keys themselves.
+    Keymeta = 1,
+}
+
+impl Storage {
+    /// The storage with this number; the default for any other number.
+    pub(crate) const fn from_number(number: i32) -> Self {
+        match number {
+            1 => Self::Keymeta,
+            _ => Self::Hash,
+        }
+    }
+}
+
 /// `mtime.clock-unit`: the unit of the mtimes that `*` assigns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -41,8 +61,19 @@ impl ClockUnit {
     }
 }
 
+static KEYMETA: AtomicBool = AtomicBool::new(false);
 static CLOCK_UNIT: AtomicU8 = AtomicU8::new(ClockUnit::Milliseconds as u8);
 static INVALIDATE_ON_WRITE: AtomicBool = AtomicBool::new(true);
+
+/// The value of `mtime.storage`.
+pub(crate) fn storage() -> Storage {
+    if KEYMETA.load(Relaxed) { Storage::Keymeta } else { Storage::Hash }
+}
+
+/// Sets `mtime.storage`. Only at load.
+pub(crate) fn set_storage(storage: Storage) {
+    KEYMETA.store(storage == Storage::Keymeta, Relaxed);
+}
 
 /// The value of `mtime.clock-unit`.
 pub(crate) fn clock_unit() -> ClockUnit {

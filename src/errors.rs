@@ -13,6 +13,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     pub(crate) const MTIME: Self = Self::Error(c"ERR mtime is not a valid number");
+    pub(crate) const MTIME_RANGE: Self = Self::Error(c"ERR mtime is out of range for keymeta storage");
     pub(crate) const SINCE: Self = Self::Error(c"ERR since is not a valid number");
     pub(crate) const SYNTAX: Self = Self::Error(c"ERR syntax error");
     pub(crate) const INTEGER: Self = Self::Error(c"ERR value is not an integer or out of range");
@@ -28,6 +29,8 @@ impl Refusal {
         Self::Error(c"TRYAGAIN Key and mtime index may be on two nodes during rehashing of slot");
     pub(crate) const CLEAN_IN_UNIT: Self =
         Self::Error(c"ERR mtclean cannot be part of a transaction or a script in cluster mode");
+    pub(crate) const IMPORT_IN_UNIT: Self =
+        Self::Error(c"ERR mtimport cannot be part of a transaction or a script in cluster mode");
     pub(crate) const CURSOR: Self = Self::Error(c"ERR invalid cursor");
 }
 

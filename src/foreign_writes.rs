@@ -20,28 +20,50 @@ use crate::server::job;
 use crate::server::main_thread::MainThread;
 use crate::server::scan::Cursor;
 use crate::server::{Context, KeyType, OwnedStr, Str};
-use crate::{config, recent, stats, tracked_keys};
+use crate::{config, edits, recent, stats, tracked_keys};
 
 /// Set while one of our own commands fires its events.
 static OWN_WRITE: AtomicBool = AtomicBool::new(false);
 
+/// One of our own commands writes, or fires its events: until this is dropped, also by a panic. Left on, it would blind us
+/// to every foreign write.
+pub(crate) struct OwnWrite(());
+
+impl OwnWrite {
+    /// From now on.
+    pub(crate) fn begin() -> Self {
+        OWN_WRITE.store(true, Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for OwnWrite {
+    fn drop(&mut self) {
+        OWN_WRITE.store(false, Relaxed);
+    }
+}
+
 /// Fires events of our own command, which are no foreign writes.
 pub(crate) fn not_foreign(fire: impl FnOnce()) {
-    /// Ends the own write also if `fire` panics: left on, it would blind us to every foreign write.
-    struct OwnWrite;
-    impl Drop for OwnWrite {
-        fn drop(&mut self) {
-            OWN_WRITE.store(false, Relaxed);
-        }
-    }
-    OWN_WRITE.store(true, Relaxed);
-    let _ends_here = OwnWrite;
+    let _ends_here = OwnWrite::begin();
     fire();
+}
+
+/// Whether one of our own commands is at work.
+pub(crate) fn is_own_write() -> bool {
+    OWN_WRITE.load(Relaxed)
+}
+
+/// The server has dropped an mtime that it kept with a key, because of a foreign write or one of ours.
+pub(crate) fn count_drop() {
+    if !is_own_write() {
+        stats::FOREIGN_WRITES_DROPPED.count();
+    }
 }
 
 /// A keyspace event, on any role and also while loading. Must be cheap for keys that are not tracked.
 pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) {
-    if OWN_WRITE.load(Relaxed) {
+    if is_own_write() {
         return;
     }
     if class == Class::Generic && event == b"restore" && context::is_cluster() {
@@ -55,12 +77,14 @@ pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) 
         && tracked_keys::may_contain(ctx, key)
     {
         recent::forget(ctx, key);
-        // On a replica and while loading the HDEL comes with the stream.
-        if ctx.is_following() || may_copy_the_index(ctx, event, key) {
+        if may_copy_the_index(ctx, event, key) {
             return;
         }
         let home = Home::of(key);
-        if home.slot().is_some_and(|slot| ctx.is_importing(slot)) {
+        if is_fed(ctx, home) {
+            if STREAM_HAS_OUR_COMMANDS.load(Relaxed) && edits::makes_a_value(class, event) {
+                drop_here(ctx, home, key);
+            }
             return;
         }
         // A key mostly expires because a command reads it. Had we propagated anything by its end, the server would
@@ -93,24 +117,48 @@ fn may_copy_the_index(ctx: &Context, event: &[u8], key: Str<'_>) -> bool {
     event == b"copy_to" && ctx.open(key, Lookup::Peek).is_some_and(|key| key.key_type() == KeyType::Hash)
 }
 
-fn drop_entry(ctx: &Context, home: Home, key: Str<'_>) {
+/// Set when the stream that the server follows has had MTSET or MTTOUCH: it comes from keymeta storage, which drops its
+/// mtimes without an HDEL.
+static STREAM_HAS_OUR_COMMANDS: AtomicBool = AtomicBool::new(false);
+
+/// Our own command has come with the stream that the server follows. From now on foreign writes in it drop entries here: an
+/// entry that it has made must not outlive its value.
+pub(crate) fn stream_has_our_commands() {
+    STREAM_HAS_OUR_COMMANDS.store(true, Relaxed);
+}
+
+/// Drops the entry of a key without propagation. Whether there was one.
+fn drop_here(ctx: &Context, home: Home, key: Str<'_>) -> bool {
     // Looks before it opens the index for writing, which would create it.
     let tracked = index::Reader::open(ctx, home, Lookup::Unseen).is_some_and(|index| index.has(key));
-    if tracked && index::Writer::open(ctx, home).is_ok_and(|mut index| index.remove(key)) {
+    tracked && index::Writer::open(ctx, home).is_ok_and(|mut index| index.remove(key))
+}
+
+fn drop_entry(ctx: &Context, home: Home, key: Str<'_>) {
+    if drop_here(ctx, home, key) {
         ctx.propagate_from_event(|stream| stream.hdel(home.name(ctx), key));
         stats::FOREIGN_WRITES_DROPPED.count();
     }
 }
 
-/// Drops the entry of a key that is gone. If it was created again meanwhile, the entry is up to date.
-pub(crate) fn drop_entry_if_gone(ctx: &Context, key: Str<'_>) {
-    if !exists(ctx, key) && config::invalidate_on_write() {
-        drop_entry(ctx, Home::of(key), key);
+/// Whether the HDEL comes with the stream: on a replica, while loading, and in a slot that is being filled.
+fn is_fed(ctx: &Context, home: Home) -> bool {
+    ctx.is_following() || home.slot().is_some_and(|slot| ctx.is_importing(slot))
+}
+
+/// Drops the entry of a key that was written, if there is one, unless that comes with the stream.
+pub(crate) fn drop_entry_unless_fed(ctx: &Context, key: Str<'_>) {
+    let home = Home::of(key);
+    if !is_fed(ctx, home) {
+        drop_entry(ctx, home, key);
     }
 }
 
-fn exists(ctx: &Context, key: Str<'_>) -> bool {
-    ctx.open(key, Lookup::Peek).is_some_and(|key| key.key_type() != KeyType::Missing)
+/// Drops the entry of a key that is gone. If it was created again meanwhile, the entry is up to date.
+pub(crate) fn drop_entry_if_gone(ctx: &Context, key: Str<'_>) {
+    if !ctx.exists(key) && config::invalidate_on_write() {
+        drop_entry(ctx, Home::of(key), key);
+    }
 }
 
 /// What is to be done at the next tick of the server's clock.
@@ -182,8 +230,8 @@ fn on_index_event(ctx: &Context, class: Class, event: &[u8], index: Str<'_>) {
 ///
 /// The entries must go after the index has come, also for the replicas: at the end of the unit. Redis 7.0 has no such
 /// jobs. There everybody who has the module drops them here and now, replicas too, and the rest is told at the next tick.
-fn on_arrival(ctx: &Context, home: Home, index: Str<'_>) {
-    let is_fed = ctx.is_following() || home.slot().is_some_and(|slot| ctx.is_importing(slot));
+pub(crate) fn on_arrival(ctx: &Context, home: Home, index: Str<'_>) {
+    let is_fed = is_fed(ctx, home);
     if !job::are_offered() {
         drop_what_came_too_early(ctx, home, |key| {
             if !is_fed {
@@ -214,7 +262,7 @@ fn drop_what_came_too_early(ctx: &Context, home: Home, mut tell: impl FnMut(Owne
         for key in keys {
             let name = key.as_str();
             if Home::of(name) == home
-                && exists(ctx, name)
+                && ctx.exists(name)
                 && index::Writer::open(ctx, home).is_ok_and(|mut index| index.remove(name))
             {
                 stats::FOREIGN_WRITES_DROPPED.count();

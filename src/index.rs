@@ -17,7 +17,7 @@ use crate::server::context::Lookup;
 use crate::server::job;
 use crate::server::{Context, Key, KeyType, OwnedStr, Str, config, context};
 use crate::slots::{self, Slot};
-use crate::{recent, tracked_keys};
+use crate::{foreign_writes, recent, tracked_keys};
 
 /// Which index it is: the only one of a database, or in a cluster that of a slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -164,6 +164,9 @@ impl<'ctx> Writer<'ctx> {
 
     /// Sets the mtime of a key, without propagation.
     pub(crate) fn set(&mut self, key: Str<'_>, mtime: Str<'_>) {
+        if self.ctx.is_following_now() {
+            foreign_writes::stream_has_our_commands();
+        }
         tracked_keys::insert(self.ctx, key);
         recent::forget(self.ctx, key);
         self.index.hash_set(key, mtime);

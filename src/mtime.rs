@@ -89,8 +89,8 @@ impl Mtime {
         })
     }
 
-    /// `None` for what is not finite.
-    fn from_f64(value: f64) -> Option<Self> {
+    /// The mtime of this value, be it an integer; `None` for what is not finite.
+    pub(crate) fn from_f64(value: f64) -> Option<Self> {
         let is_integer = value.fract() == 0.0 && (-TWO_POW_63..TWO_POW_63).contains(&value);
         let number = if is_integer { Number::Integer(truncate(value)) } else { Number::Fraction(value) };
         value.is_finite().then_some(Self(number))

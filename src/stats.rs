@@ -70,6 +70,8 @@ counters! {
     FOREIGN_WRITES_DROPPED c"foreign_writes_dropped"
     /// Entries that MTCLEAN removed.
     CLEANED c"cleaned"
+    /// Entries of an index that MTIMPORT moved to their keys.
+    IMPORTED c"imported"
     /// Reads whose mtime was known without a look into the index.
     INDEX_LOOKUPS_SAVED c"index_lookups_saved"
 }

@@ -2,8 +2,10 @@
 
 use std::ffi::c_int;
 
+use crate::config::{self, Storage};
 use crate::errors::Refusal;
 use crate::index::{self, Home};
+use crate::keymeta;
 use crate::mtime::Mtime;
 use crate::recent::{self, Moment, Recent};
 use crate::server::context::{Lookup, may_be_embedded};
@@ -51,10 +53,15 @@ pub(crate) enum Known {
     Recent(Recent, c_int),
     /// It was looked for in the index at that moment.
     Read(Option<Mtime>, Moment),
+    /// It is with the key.
+    WithKey,
 }
 
 /// Looks a key and its mtime up. May make the key expire, so the index must not be open.
 pub(crate) fn find<'ctx>(ctx: &'ctx Context, name: Str<'ctx>) -> Found<'ctx> {
+    if config::storage() == Storage::Keymeta {
+        return find_known(ctx, name, Known::WithKey);
+    }
     let database = ctx.selected_db();
     if let Some(recent) = recent::recall(ctx, name, database) {
         return find_known(ctx, name, Known::Recent(recent, database));
@@ -80,6 +87,7 @@ pub(crate) fn find_known<'ctx>(ctx: &'ctx Context, name: Str<'ctx>, known: Known
             Known::Recent(_, database) if database != read.key.database() => read.look_mtime_up(),
             Known::Recent(recent, _) => read.mtime = Some(recent.mtime),
             Known::Read(mtime, moment) => read.has_mtime(mtime, moment),
+            Known::WithKey => read.mtime = keymeta::decode(read.key.metadata()),
         }
     }
     found

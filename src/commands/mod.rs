@@ -4,6 +4,7 @@ mod index_pass;
 pub(crate) mod mtclean;
 pub(crate) mod mtdel;
 pub(crate) mod mtget;
+pub(crate) mod mtimport;
 pub(crate) mod mtmget;
 #[cfg(feature = "panic-injection")]
 pub(crate) mod mtpanic;
@@ -12,24 +13,15 @@ pub(crate) mod mttime;
 pub(crate) mod mttouch;
 
 use crate::errors::Refusal;
-use crate::freshness::State;
 use crate::index;
 use crate::server::command::{Argument, Kind};
-use crate::server::{Arguments, Context, Key, KeyType, Str};
+use crate::server::{Arguments, Context, Str};
 
 /// The key of a command: its first argument, unless that is the index.
 fn key_argument<'a>(ctx: &Context, arguments: Arguments<'a>) -> Result<Str<'a>, Refusal> {
     let key = arguments.get(0).ok_or(Refusal::WrongArity)?;
     index::refuse_own_name(ctx, key)?;
     Ok(key)
-}
-
-/// A key as a conditional write finds it.
-fn state(opened: &Key<'_>, index: &index::Writer<'_>, key: Str<'_>) -> State {
-    match opened.key_type() {
-        KeyType::Missing => State::Missing,
-        _ => index.mtime(key).map_or(State::Untracked, State::Tracked),
-    }
 }
 
 /// `key`, as COMMAND DOCS shows it.

@@ -2,16 +2,16 @@
 
 use redis_module::raw;
 
-use super::{IFEQ, KEY, key_argument, state};
+use super::{IFEQ, KEY, key_argument};
 use crate::args::{self, Delete};
 use crate::errors::Refusal;
 use crate::foreign_writes::not_foreign;
 use crate::freshness::State;
-use crate::index::{self, Home};
 use crate::server::command::{Argument, Keys, Kind, Spec};
 use crate::server::context::Lookup;
 use crate::server::{Arguments, Command, Context, KeyType};
 use crate::stats;
+use crate::storage::Place;
 
 /// The command.
 pub(crate) struct MtDel;
@@ -48,23 +48,18 @@ impl Command for MtDel {
         if matches!(opened.key_type(), KeyType::Hash | KeyType::Other) {
             return Err(Refusal::WRONG_TYPE);
         }
-        let home = Home::of(key);
-        let mut index = index::Writer::open(ctx, home)?;
-        if !allows(condition, state(&opened, &index, key)) {
+        let place = Place::of(key);
+        let mut storage = place.open(ctx)?;
+        if !allows(condition, storage.state(&opened, key)) {
             ctx.reply_integer(0);
             return Ok(());
         }
 
         opened.delete();
-        let was_tracked = index.remove(key);
+        let had_entry = storage.remove(key);
         ctx.signal_modified(key);
-        drop((index, opened));
-        ctx.propagate(|stream| {
-            stream.del(key);
-            if was_tracked {
-                stream.hdel(home.name(ctx), key);
-            }
-        });
+        drop((storage, opened));
+        place.propagate_delete(ctx, key, had_entry);
         not_foreign(|| ctx.notify_generic(c"del", key));
         stats::DELETES.count();
         ctx.reply_integer(1);

@@ -5,6 +5,7 @@ use redis_module::raw;
 use super::mtget::{reply, reply_missing};
 use super::{KEY, SINCE};
 use crate::args::Shape;
+use crate::config::{self, Storage};
 use crate::errors::Refusal;
 use crate::freshness::{self, Comparison};
 use crate::index::{self, Home};
@@ -68,6 +69,9 @@ impl Command for MtMGet {
 
 /// What is known of the mtimes of keys. The index is opened at most once.
 fn mtimes<'a>(ctx: &Context, keys: impl Iterator<Item = Str<'a>>) -> Vec<Known> {
+    if config::storage() == Storage::Keymeta {
+        return keys.map(|_| Known::WithKey).collect();
+    }
     let database = ctx.selected_db();
     let mut opened = None;
     keys.map(|key| match recent::recall(ctx, key, database) {

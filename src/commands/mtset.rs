@@ -2,16 +2,17 @@
 
 use redis_module::raw;
 
-use super::{IFEQ, KEY, key_argument, state};
+use super::{IFEQ, KEY, key_argument};
 use crate::args::{self, Expiry, NewMtime};
 use crate::errors::Refusal;
 use crate::foreign_writes::not_foreign;
 use crate::freshness::{self, Condition, State};
-use crate::index::{self, Entry, Home};
+use crate::index::Entry;
 use crate::server::command::{Argument, Keys, Kind, Spec};
 use crate::server::context::Lookup;
 use crate::server::propagation::is_exporting;
 use crate::server::{Arguments, Command, Context};
+use crate::storage::{self, Place, Write};
 use crate::{config, stats};
 
 /// The command.
@@ -64,14 +65,17 @@ impl Command for MtSet {
         let key = key_argument(ctx, arguments)?;
         let request = args::set(arguments.bytes_from(2))?;
         let deadline = request.expiry.deadline(ctx.now_ms())?;
+        if let NewMtime::Given(mtime) = request.mtime {
+            storage::admit(mtime)?;
+        }
 
         let mut opened = ctx.open(key, Lookup::Write).ok_or(Refusal::WRONG_TYPE)?;
-        let home = Home::of(key);
-        let mut index = index::Writer::open(ctx, home)?;
+        let place = Place::of(key);
+        let mut storage = place.open(ctx)?;
         let unconditional = request.condition == Condition::Always;
         let state = match request.mtime {
             NewMtime::Given(_) if unconditional => State::Untracked,
-            _ => state(&opened, &index, key),
+            _ => storage.state(&opened, key),
         };
         let mtime = match request.mtime {
             NewMtime::Given(mtime) => Some(mtime),
@@ -83,32 +87,27 @@ impl Command for MtSet {
             return Ok(());
         }
         let mtime = mtime.ok_or(Refusal::NO_LATER_MTIME)?;
-
         let entry = match request.mtime {
-            NewMtime::Given(_) => Entry::of_argument(mtime, mtime_argument),
-            NewMtime::Assigned => Entry::new(mtime),
+            NewMtime::Given(_) => place.entry(mtime, mtime_argument),
+            NewMtime::Assigned => {
+                storage::admit(mtime)?;
+                Entry::new(mtime)
+            }
         };
         let kept = if request.expiry == Expiry::Keep { opened.deadline() } else { None };
         // Where the transaction is taken apart: value and mtime must not be from different times in between.
-        let untracks_first = is_exporting() && index.has(key);
+        let untracks_first = is_exporting() && storage.has_entry(key);
         opened.set_string(value);
         if let Some(deadline) = deadline.or(kept) {
             opened.set_deadline(deadline);
         }
-        index.set(key, entry.as_str());
-        drop((index, opened));
+        storage.set(&mut opened, key, mtime, entry.as_str());
+        drop((storage, opened));
 
-        ctx.propagate(|stream| {
-            if untracks_first {
-                stream.hdel(home.name(ctx), key);
-            }
-            match (deadline, request.expiry) {
-                (Some(deadline), _) => stream.set_until(key, value, deadline),
-                (None, Expiry::Keep) => stream.set_keepttl(key, value),
-                (None, _) => stream.set(key, value),
-            }
-            stream.hset(home.name(ctx), key, entry.as_str());
-        });
+        place.propagate_set(
+            ctx,
+            &Write { key, value, mtime: entry.as_str(), expiry: request.expiry, deadline, untracks_first },
+        );
         // After propagating, and with no handle open: on Redis 8.6 the signal looks the key up, and deletes it at once if
         // its deadline has passed already.
         ctx.signal_modified(key);

@@ -2,12 +2,12 @@
 
 use redis_module::raw;
 
-use super::{IFEQ, KEY, MTIME, key_argument, state};
+use super::{IFEQ, KEY, MTIME, key_argument};
 use crate::errors::Refusal;
-use crate::index::{self, Entry, Home};
 use crate::server::command::{Argument, Keys, Kind, Spec};
 use crate::server::context::Lookup;
 use crate::server::{Arguments, Command, Context, KeyType};
+use crate::storage::{self, Place};
 use crate::{args, stats};
 
 /// The command.
@@ -36,26 +36,27 @@ impl Command for MtTouch {
         let Some(mtime_argument) = arguments.get(1) else { return Err(Refusal::WrongArity) };
         let key = key_argument(ctx, arguments)?;
         let request = args::touch(arguments.bytes_from(1))?;
+        storage::admit(request.mtime)?;
 
-        let opened = ctx.open(key, Lookup::Write).ok_or(Refusal::WRONG_TYPE)?;
+        let mut opened = ctx.open(key, Lookup::Write).ok_or(Refusal::WRONG_TYPE)?;
         if matches!(opened.key_type(), KeyType::Hash | KeyType::Other) {
             return Err(Refusal::WRONG_TYPE);
         }
-        let home = Home::of(key);
-        let mut index = index::Writer::open(ctx, home)?;
+        let place = Place::of(key);
+        let mut storage = place.open(ctx)?;
         let allowed = opened.key_type() == KeyType::String
-            && request.condition.allows(state(&opened, &index, key), Some(request.mtime));
+            && request.condition.allows(storage.state(&opened, key), Some(request.mtime));
         if !allowed {
             ctx.reply_integer(0);
             return Ok(());
         }
 
-        let entry = Entry::of_argument(request.mtime, mtime_argument);
-        index.set(key, entry.as_str());
+        let entry = place.entry(request.mtime, mtime_argument);
+        storage.set(&mut opened, key, request.mtime, entry.as_str());
         // What a read of the key replies has changed, though its value has not.
         ctx.signal_modified(key);
-        drop((index, opened));
-        ctx.propagate(|stream| stream.hset(home.name(ctx), key, entry.as_str()));
+        drop((storage, opened));
+        place.propagate_touch(ctx, key, entry.as_str());
         stats::TOUCHES.count();
         ctx.reply_integer(1);
         Ok(())

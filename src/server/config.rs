@@ -8,7 +8,7 @@ use redis_module::raw;
 
 use super::main_thread::MainThread;
 use super::{Context, OwnedStr, Str, context, events};
-use crate::config::{self, ClockUnit};
+use crate::config::{self, ClockUnit, Storage};
 use crate::recent;
 use crate::slots::{self, Slot, Tags};
 
@@ -119,7 +119,9 @@ fn register_index_key(ctx: &Context) -> bool {
 }
 
 fn register_storage(ctx: &Context) -> bool {
-    register_enum(ctx, c"storage", IMMUTABLE, 0, &[(c"hash", 0), (c"keymeta", 1)], get_storage, set_storage)
+    let storages = [(c"hash", Storage::Hash as c_int), (c"keymeta", Storage::Keymeta as c_int)];
+    let default = Storage::Hash as c_int;
+    register_enum(ctx, c"storage", IMMUTABLE, default, &storages, get_storage, set_storage)
 }
 
 fn register_clock_unit(ctx: &Context) -> bool {
@@ -216,16 +218,18 @@ extern "C" fn set_index_key(
 }
 
 extern "C" fn get_storage(_: *const c_char, _: *mut c_void) -> c_int {
-    0
+    config::storage() as c_int
 }
 
 extern "C" fn set_storage(
     _: *const c_char,
     value: c_int,
     _: *mut c_void,
-    error: *mut *mut raw::RedisModuleString,
+    _: *mut *mut raw::RedisModuleString,
 ) -> c_int {
-    if value == 0 { OK } else { refuse(error, b"mtime.storage keymeta is not available in this version") }
+    // Whether the server can do it is for the load to find out, which has better words.
+    config::set_storage(Storage::from_number(value));
+    OK
 }
 
 extern "C" fn get_clock_unit(_: *const c_char, _: *mut c_void) -> c_int {

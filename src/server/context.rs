@@ -9,7 +9,7 @@ use redis_module::raw;
 
 use super::call_reply::{CallReply, ScanStep};
 use super::key::READ;
-use super::{Key, OwnedStr, Str, subscribers};
+use super::{Key, KeyType, OwnedStr, Str, subscribers};
 use crate::slots::Slot;
 
 /// The context of a command or an event. Lives as long as the call that brought it.
@@ -29,6 +29,8 @@ pub(crate) enum Lookup {
     Peek,
     /// For writing. Opens missing keys too.
     Write,
+    /// For a change to what is kept with the key. Opens missing keys too, and leaves no trace otherwise.
+    Edit,
 }
 
 /// The mode for [`Lookup::Unseen`] on this server; found out at load.
@@ -66,12 +68,18 @@ impl Context {
             Lookup::Unseen => UNSEEN.load(Relaxed),
             Lookup::Peek => UNSEEN.load(Relaxed) | NO_TOUCH,
             Lookup::Write => READ | WRITE,
+            Lookup::Edit => READ | WRITE | NO_TOUCH,
         };
         // SAFETY: the context is the one of this call, the name a live string. Automatic memory management is off, so
         // the handle is ours to close.
         let key = unsafe { api!(RedisModule_OpenKey)(self.as_ptr(), name.as_ptr(), mode) };
         // SAFETY: just opened, in the context that `self` borrows.
         NonNull::new(key.cast()).map(|key| unsafe { Key::from_raw(key) })
+    }
+
+    /// Whether a key exists. Leaves no trace.
+    pub(crate) fn exists(&self, name: Str<'_>) -> bool {
+        self.open(name, Lookup::Peek).is_some_and(|key| key.key_type() != KeyType::Missing)
     }
 
     /// Counts a hit or a miss for a key, and fires `keymiss`, as a look-up of GET does; no use for LRU and LFU.
@@ -207,10 +215,7 @@ impl Context {
     /// Whether the server takes all its writes from elsewhere, a master or a file, and must not add any. A replica that
     /// can be written to does not: what its own clients write, nobody else judges.
     pub(crate) fn is_following(&self) -> bool {
-        const LOADING: u32 = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
-        const READ_ONLY_REPLICA: u32 = raw::REDISMODULE_CTX_FLAGS_SLAVE | raw::REDISMODULE_CTX_FLAGS_READONLY;
-        let flags = self.flags();
-        flags & LOADING != 0 || flags & READ_ONLY_REPLICA == READ_ONLY_REPLICA
+        is_following(self.as_ptr())
     }
 
     /// Whether writes are paused (CLIENT PAUSE, a failover). Propagating then, unasked, fails an assertion of the server.
@@ -321,6 +326,15 @@ impl Context {
     pub(crate) fn log_warning(&self, text: &str) {
         super::load::log(Some(self), c"warning", text);
     }
+}
+
+/// See [`Context::is_following`]. The context may be null: what is asked for is the server's state.
+pub(super) fn is_following(ctx: *mut raw::RedisModuleCtx) -> bool {
+    const LOADING: u32 = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
+    const READ_ONLY_REPLICA: u32 = raw::REDISMODULE_CTX_FLAGS_SLAVE | raw::REDISMODULE_CTX_FLAGS_READONLY;
+    // SAFETY: the context is the one of this call, or null.
+    let flags = unsafe { api!(RedisModule_GetContextFlags)(ctx) }.cast_unsigned();
+    flags & LOADING != 0 || flags & READ_ONLY_REPLICA == READ_ONLY_REPLICA
 }
 
 /// Whether a string of this length may be stored in another form than raw, which a direct access would change. Longer

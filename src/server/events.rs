@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use redis_module::raw;
 
 use super::{Context, Str, propagation, subscribers};
-use crate::{foreign_writes, index, recent, tracked_keys, unload};
+use crate::config::{self, Storage};
+use crate::{edits, foreign_writes, index, recent, storage, tracked_keys, unload};
 
 /// The class of a keyspace event, as far as this module tells classes apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,11 +33,11 @@ static WATCHES_WRITES: AtomicBool = AtomicBool::new(false);
 
 /// Subscribes to what must be known about the index and the dataset. `false` when the server refuses.
 pub(super) fn subscribe(ctx: &Context) -> bool {
-    let others: [Subscription; 11] = [
+    let (index_classes, _) = classes();
+    let is_hash = config::storage() == Storage::Hash;
+    let others: [Subscription; 9] = [
         (raw::REDISMODULE_EVENT_LOADING, Some(on_loading)),
         (raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, Some(on_async_load)),
-        (raw::REDISMODULE_EVENT_FLUSHDB, Some(on_replaced)),
-        (raw::REDISMODULE_EVENT_SWAPDB, Some(on_replaced)),
         (raw::REDISMODULE_EVENT_CRON_LOOP, Some(on_tick)),
         (raw::REDISMODULE_EVENT_FORK_CHILD, Some(on_listeners)),
         (raw::REDISMODULE_EVENT_REPLICA_CHANGE, Some(on_listeners)),
@@ -45,8 +46,14 @@ pub(super) fn subscribe(ctx: &Context) -> bool {
         (raw::REDISMODULE_EVENT_MODULE_CHANGE, Some(on_modules)),
         (raw::REDISMODULE_EVENT_SHUTDOWN, Some(on_shutdown)),
     ];
-    subscribe_to(ctx, INDEX_CLASSES)
-        && others.into_iter().chain(slot_events()).all(|(id, callback)| {
+    // What is known about indexes.
+    let of_hash = [
+        (raw::REDISMODULE_EVENT_FLUSHDB, Some(on_replaced as _)),
+        (raw::REDISMODULE_EVENT_SWAPDB, Some(on_replaced as _)),
+    ];
+    let of_hash = of_hash.into_iter().filter(|_| is_hash);
+    subscribe_to(ctx, index_classes)
+        && others.into_iter().chain(of_hash).chain(slot_events()).all(|(id, callback)| {
             let event = raw::RedisModuleEvent { id, dataver: 1 };
             // SAFETY: the context is the one of OnLoad. An event that the server does not know is an error, not more.
             unsafe { api!(RedisModule_SubscribeToServerEvent)(ctx.as_ptr(), event, callback) == 0 }
@@ -86,12 +93,13 @@ pub(super) fn watch_writes(ctx: &Context, watch: bool) -> bool {
     if watch == WATCHES_WRITES.load(Relaxed) {
         return true;
     }
+    let (_, write_classes) = classes();
     let changed = if watch {
-        subscribe_to(ctx, WRITE_CLASSES)
+        subscribe_to(ctx, write_classes)
     } else if offered!(RedisModule_UnsubscribeFromKeyspaceEvents) {
         // SAFETY: the context is one of this module; the classes and the function are those of the subscription.
         unsafe {
-            api!(RedisModule_UnsubscribeFromKeyspaceEvents)(ctx.as_ptr(), WRITE_CLASSES, Some(on_key)) == 0
+            api!(RedisModule_UnsubscribeFromKeyspaceEvents)(ctx.as_ptr(), write_classes, Some(on_key)) == 0
         }
     } else {
         // The subscription stays, and its events are ignored.
@@ -123,6 +131,19 @@ const WRITE_CLASSES: c_int = raw::REDISMODULE_NOTIFY_STRING | COLLECTIONS | raw:
 const COLLECTIONS: c_int =
     raw::REDISMODULE_NOTIFY_LIST | raw::REDISMODULE_NOTIFY_SET | raw::REDISMODULE_NOTIFY_ZSET;
 
+/// What may create an old index, which then is watched.
+const KEYMETA_INDEX_CLASSES: c_int = raw::REDISMODULE_NOTIFY_GENERIC | raw::REDISMODULE_NOTIFY_HASH;
+/// What may edit a string in place.
+const KEYMETA_WRITE_CLASSES: c_int = raw::REDISMODULE_NOTIFY_STRING | raw::REDISMODULE_NOTIFY_MODULE;
+
+/// The classes of events that the storage needs: always, and to know of foreign writes.
+fn classes() -> (c_int, c_int) {
+    match config::storage() {
+        Storage::Hash => (INDEX_CLASSES, WRITE_CLASSES),
+        Storage::Keymeta => (KEYMETA_INDEX_CLASSES, KEYMETA_WRITE_CLASSES),
+    }
+}
+
 extern "C" fn on_key(
     ctx: *mut raw::RedisModuleCtx,
     class: c_int,
@@ -141,13 +162,20 @@ extern "C" fn on_key(
         raw::REDISMODULE_NOTIFY_EXPIRED => Class::Expired,
         _ => Class::Other,
     };
+    // SAFETY: the event's name ends with a NUL and lives during this call.
+    let event = unsafe { CStr::from_ptr(event) }.to_bytes();
+    let storage = config::storage();
+    if storage == Storage::Keymeta && edits::is_harmless(class, event) {
+        return 0;
+    }
     // SAFETY: the server's context for this call.
     let ctx = unsafe { Context::from_raw(ctx) };
-    // SAFETY: the event's name ends with a NUL and lives during this call.
-    let event = unsafe { CStr::from_ptr(event) };
     // SAFETY: the key's name lives during this call.
     let key = unsafe { Str::from_raw(key) };
-    guarded(&ctx, || foreign_writes::on_event(&ctx, class, event.to_bytes(), key));
+    guarded(&ctx, || match storage {
+        Storage::Hash => foreign_writes::on_event(&ctx, class, event, key),
+        Storage::Keymeta => edits::on_event(&ctx, class, event, key),
+    });
     0
 }
 
@@ -161,9 +189,9 @@ extern "C" fn on_loading(
         on_dataset(ctx, tracked_keys::snapshot_is_loaded);
     }
     if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
-        on_dataset(ctx, index::ensure_tables);
-        on_dataset(ctx, propagation::look_for_listeners);
+        on_dataset(ctx, storage::dataset_has_come);
     }
+    on_dataset(ctx, propagation::look_for_listeners);
 }
 
 extern "C" fn on_async_load(
@@ -173,7 +201,7 @@ extern "C" fn on_async_load(
     _: *mut c_void,
 ) {
     if subevent == raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED {
-        on_dataset(ctx, index::ensure_tables);
+        on_dataset(ctx, storage::dataset_has_come);
     }
 }
 
@@ -236,6 +264,10 @@ extern "C" fn on_modules(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent
 
 extern "C" fn on_tick(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     unload::load_is_complete();
+    if config::storage() == Storage::Keymeta {
+        // The rest is about indexes.
+        return;
+    }
     on_dataset(ctx, index::tick);
     on_dataset(ctx, foreign_writes::tick);
     on_dataset(ctx, tracked_keys::tick);

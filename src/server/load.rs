@@ -7,8 +7,8 @@ use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
-use super::{Context, command, config, context, events, info, propagation, subscribers};
-use crate::config::invalidate_on_write;
+use super::{Context, command, config, context, events, info, keymeta, propagation, subscribers};
+use crate::config::{Storage, invalidate_on_write, storage};
 use crate::stats;
 
 /// Lets `lib.rs` register commands while the module loads.
@@ -168,8 +168,10 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
     // Closing a key must not signal a modification: we signal real writes ourselves. An asynchronous load is no problem,
     // because we keep nothing about the dataset outside of it. Nor is an atomic slot migration: what it brings before the
     // slot is ours comes as core commands, which we leave alone.
-    let mut options =
-        raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
+    // A broken payload for RESTORE must not end the server, which it does where key metadata meet it without the last one.
+    let mut options = raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
+        | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD
+        | raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS;
     if is_valkey() {
         options |= VALKEY_HANDLE_ATOMIC_SLOT_MIGRATION;
     }
@@ -179,6 +181,13 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
     events::reset();
     if !config::register(ctx) {
         return Err("the configuration is not accepted".into());
+    }
+    if storage() == Storage::Keymeta
+        && let Some(name) = keymeta::missing_call()
+    {
+        return Err(format!(
+            "mtime.storage keymeta needs key metadata, which Redis has from 8.6 on; this server lacks {name}"
+        ));
     }
     command::add_category(ctx);
     if !(module.commands)(&Loader(ctx)) {
@@ -192,9 +201,17 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
     propagation::look_for_listeners(ctx);
     subscribers::look(ctx);
     // Loaded into a running server: the index may be there already.
-    crate::index::ensure_tables(ctx);
-    // The last: it looks how many commands were called.
+    crate::storage::dataset_has_come(ctx);
+    // It looks how many commands were called.
     crate::unload::loading(ctx);
+    if storage() == Storage::Keymeta {
+        keymeta::create_class(ctx).map_err(|number| {
+            format!(
+                "the server refuses the class of key metadata ({number}): are all seven taken by other modules, or may it \
+                 only be created while the server starts?"
+            )
+        })?;
+    }
     Ok(())
 }
 
@@ -255,15 +272,19 @@ unsafe extern "C" fn RedisModule_OnLoad(
     load(ctx, argc, &crate::MODULE)
 }
 
-/// What the server calls before it unloads the module. Nothing of the dataset needs it: the index is a plain hash. But
-/// clients may hold its commands.
+/// What the server calls before it unloads the module. With hash storage nothing of the dataset needs it: the index is a
+/// plain hash. But clients may hold its commands.
 #[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn RedisModule_OnUnload(ctx: *mut raw::RedisModuleCtx) -> c_int {
     let Some(ctx) = NonNull::new(ctx) else { return ERR };
     // SAFETY: the server's context for this call.
     let ctx = unsafe { Context::from_raw(ctx) };
-    let ready = catch_unwind(AssertUnwindSafe(|| crate::unload::prepare(&ctx)));
+    let ready = catch_unwind(AssertUnwindSafe(|| {
+        keymeta::may_go()?;
+        crate::unload::prepare(&ctx)?;
+        keymeta::release_class()
+    }));
     if let Err(reason) = ready.unwrap_or_else(|_| Err("panic while unloading; please report it".into())) {
         log(Some(&ctx), c"warning", &format!("module mtime not unloaded: {reason}"));
         return ERR;

@@ -43,6 +43,7 @@ pub(crate) mod events;
 pub(crate) mod info;
 pub(crate) mod job;
 pub(crate) mod key;
+pub(crate) mod keymeta;
 pub(crate) mod load;
 pub(crate) mod main_thread;
 pub(crate) mod propagation;

@@ -1,5 +1,5 @@
 //! Propagation: the core commands that stand for ours in the AOF and for the replicas, so that reading the stream needs
-//! no module.
+//! no module. With keymeta storage there are no core commands for what ours do, and they stand for themselves.
 //!
 //! Building those commands costs more than the write itself, so it is left out while nobody listens: no AOF, no replica,
 //! no backlog. The server does not tell of those, but a replica that comes gets a snapshot first, made by a forked child,
@@ -40,8 +40,12 @@ pub(crate) fn is_exporting() -> bool {
     EXPORTS.load(Relaxed) != 0
 }
 
-/// Finds out whether anybody may be listening.
+/// Whether the server may follow a master or a file now. Only ever wrong towards "yes".
+static MAY_FOLLOW: AtomicBool = AtomicBool::new(true);
+
+/// Finds out whether anybody may be listening, and to whom the server listens.
 pub(super) fn look_for_listeners(ctx: &Context) {
+    MAY_FOLLOW.store(ctx.is_following(), Relaxed);
     const LISTENS: u32 = raw::REDISMODULE_CTX_FLAGS_AOF | raw::REDISMODULE_CTX_FLAGS_SLAVE;
     let anybody = ctx.flags() & LISTENS != 0 || is_exporting() || may_have_replicas(ctx);
     LISTENED_TO.store(anybody, Relaxed);
@@ -77,6 +81,11 @@ impl Context {
             // SAFETY: the context is the one of this command.
             unsafe { api!(RedisModule_ReplicateVerbatim)(self.as_ptr()) };
         }
+    }
+
+    /// As [`Self::is_following`], for where that would be asked for too often: costs nothing while the answer is no.
+    pub(crate) fn is_following_now(&self) -> bool {
+        MAY_FOLLOW.load(Relaxed) && self.is_following()
     }
 
     /// As [`Self::propagate`], for events: their context has no command that could stand for the change.
@@ -120,6 +129,28 @@ impl Stream<'_> {
     /// `HDEL hash field`.
     pub(crate) fn hdel(&self, hash: Str<'_>, field: Str<'_>) {
         replicate!(self, c"HDEL", c"ss", hash.as_ptr(), field.as_ptr());
+    }
+
+    /// `MTSET key value mtime`.
+    pub(crate) fn mtset(&self, key: Str<'_>, value: Str<'_>, mtime: Str<'_>) {
+        replicate!(self, c"MTSET", c"sss", key.as_ptr(), value.as_ptr(), mtime.as_ptr());
+    }
+
+    /// `MTSET key value mtime PXAT deadline`; the deadline in milliseconds of Unix time.
+    pub(crate) fn mtset_until(&self, key: Str<'_>, value: Str<'_>, mtime: Str<'_>, deadline: i64) {
+        let pxat = c"PXAT".as_ptr();
+        replicate!(self, c"MTSET", c"ssscl", key.as_ptr(), value.as_ptr(), mtime.as_ptr(), pxat, deadline);
+    }
+
+    /// `MTSET key value mtime KEEPTTL`.
+    pub(crate) fn mtset_keepttl(&self, key: Str<'_>, value: Str<'_>, mtime: Str<'_>) {
+        let keepttl = c"KEEPTTL".as_ptr();
+        replicate!(self, c"MTSET", c"sssc", key.as_ptr(), value.as_ptr(), mtime.as_ptr(), keepttl);
+    }
+
+    /// `MTTOUCH key mtime`.
+    pub(crate) fn mttouch(&self, key: Str<'_>, mtime: Str<'_>) {
+        replicate!(self, c"MTTOUCH", c"ss", key.as_ptr(), mtime.as_ptr());
     }
 
     /// `DEL key`.

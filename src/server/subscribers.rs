@@ -31,6 +31,11 @@ pub(super) fn may_be_any() -> bool {
     ANY.load(Relaxed)
 }
 
+/// Whether no module is loaded that may change strings behind our back.
+pub(crate) fn is_alone() -> bool {
+    NO_OTHER_MODULE.load(Relaxed)
+}
+
 /// Whether another module may keep data of its own with a key, which goes when the value is replaced.
 pub(super) fn may_keep_metadata() -> bool {
     !NO_OTHER_MODULE.load(Relaxed) && offered!(RedisModule_CreateKeyMetaClass)

@@ -13,6 +13,7 @@ use crate::support::lua::Scripts;
 use crate::support::model::{Condition, Content, Model, Number};
 use crate::support::random;
 use crate::support::server::Server;
+use crate::support::storage::{OUT_OF_RANGE, fits, has_no_index, is_keymeta};
 use crate::support::wait;
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
@@ -83,6 +84,9 @@ fn seed_step() -> impl Strategy<Value = Seed> {
 /// Module and Lua take turns on the same keys of one server; on the other only Lua works.
 #[test]
 fn mtget_and_mtset_do_what_the_scripts_do() {
+    if has_no_index("the scripts") {
+        return;
+    }
     const LEAST_STEPS: u64 = 10_000;
     let (server, plain) = (Server::start(), Server::plain());
     let steps_done = Cell::new(0);
@@ -354,7 +358,14 @@ fn set_effects(key: &str, value: &[u8], mtime: &str, time: &Time) -> Vec<Args> {
 fn plan(step: &Step, model: &mut Model, subject_lua: &Scripts, reference_lua: &Scripts) -> (Args, Expected) {
     let look = |key: &str| args!["EXISTS", key];
     let parse = |text: &str| Number::parse(text.as_bytes()).expect("a number");
+    let nothing = || (args!["PING"], exactly(Reply::Status("PONG".to_owned()), Vec::new()));
     match step {
+        // Where there is no index, the scripts and those who write to it are of no interest.
+        Step::ScriptRead { .. } | Step::ScriptWrite { .. } | Step::Entry { .. } | Step::NoEntry(_)
+            if is_keymeta() =>
+        {
+            nothing()
+        }
         Step::Get { key, since, exact, with_mtime } => {
             let mut command = args!["MTGET", key, since];
             // Both orders of the two options come up, by the parity of the key.
@@ -387,9 +398,14 @@ fn plan(step: &Step, model: &mut Model, subject_lua: &Scripts, reference_lua: &S
                 return (command, exactly(error(line), Vec::new()));
             }
             let parsed = mtime.as_deref().map(parse);
+            if parsed.is_some_and(|mtime| !fits(mtime)) {
+                return (command, exactly(error(OUT_OF_RANGE), Vec::new()));
+            }
             // Nothing comes after the largest number: conditions.rs says what is answered then.
-            if parsed.is_none() && model.entry(key).is_some_and(|stored| stored.successor().is_none()) {
-                return (args!["PING"], exactly(Reply::Status("PONG".to_owned()), Vec::new()));
+            if parsed.is_none()
+                && model.entry(key).is_some_and(|stored| !stored.successor().is_some_and(fits))
+            {
+                return nothing();
             }
             if !model.allows(key, parsed, condition) {
                 return (command, exactly(nil(), vec![look(key)]));
@@ -416,6 +432,9 @@ fn plan(step: &Step, model: &mut Model, subject_lua: &Scripts, reference_lua: &S
             let mut command = args!["MTTOUCH", key, mtime];
             command.extend(condition_words(condition));
             let mtime = parse(mtime);
+            if !fits(mtime) {
+                return (command, exactly(error(OUT_OF_RANGE), Vec::new()));
+            }
             let reply = model.mttouch(key, mtime, condition);
             let mut effects = vec![look(key)];
             if reply == Reply::Int(1) {
@@ -451,7 +470,7 @@ fn plan(step: &Step, model: &mut Model, subject_lua: &Scripts, reference_lua: &S
                 Some(Content::Text(_)) | None if lua_agrees(model, key) => {
                     model.mtget(key, since, false, false)
                 }
-                _ => return (args!["PING"], exactly(Reply::Status("PONG".to_owned()), Vec::new())),
+                _ => return nothing(),
             };
             let effects = vec![reference_lua.read(key.as_bytes(), since.as_bytes())];
             (subject_lua.read(key.as_bytes(), since.as_bytes()), exactly(reply, effects))
@@ -462,17 +481,17 @@ fn plan(step: &Step, model: &mut Model, subject_lua: &Scripts, reference_lua: &S
             (subject_lua.write(key.as_bytes(), value, mtime.as_bytes()), exactly(nil(), effects))
         }
         Step::PlainSet { key, value } => {
-            model.keys.insert((*key).to_owned(), Content::Text(value.clone()));
+            model.write_plainly(key, Some(Content::Text(value.clone())));
             let command = args!["SET", key, value];
             (command.clone(), exactly(ok(), vec![command]))
         }
         Step::PlainDelete(key) => {
-            let existed = model.keys.remove(*key).is_some();
+            let existed = model.write_plainly(key, None);
             let command = args!["DEL", key];
             (command.clone(), exactly(Reply::Int(i64::from(existed)), vec![command]))
         }
         Step::WrongType(key) => {
-            model.keys.insert((*key).to_owned(), Content::Other);
+            model.write_plainly(key, Some(Content::Other));
             let script = "redis.call('DEL', KEYS[1]) return redis.call('RPUSH', KEYS[1], 'a')";
             let command = args!["EVAL", script, 1, key];
             (command.clone(), exactly(Reply::Int(1), vec![command]))
@@ -555,7 +574,7 @@ impl Pair {
     }
 
     fn expire(&mut self, key: &str, model: &mut Model) {
-        if model.keys.remove(key).is_none() {
+        if !model.write_plainly(key, None) {
             return;
         }
         for client in [&mut self.subjects[0], &mut self.reference] {
@@ -601,12 +620,24 @@ impl Pair {
                 effects.extend(set_effects(key, &value, &assigned, &time));
             }
         }
+        if is_keymeta() {
+            effects.retain(|command| !command.contains(&INDEX.as_bytes().to_vec()));
+        }
         effects.push(args!["DEBUG", "DIGEST"]);
         let wanted = self.reference.pipeline(&effects).pop().expect("a digest");
         if found != wanted {
             // Reading them reaps what has expired, but it is too late for that to matter.
             let (ours, theirs) = (dataset(&mut self.subjects[0]), dataset(&mut self.reference));
             return Err(TestCaseError::fail(format!("after {line} there is {ours:?}, should be {theirs:?}")));
+        }
+        if is_keymeta() {
+            // A digest knows nothing of metadata; the model does.
+            let mtimes = self.subjects[0].pipeline(&KEYS.map(|key| args!["MTTIME", key]));
+            for (key, mtime) in KEYS.iter().zip(mtimes) {
+                prop_assert_eq!(mtime, model.mttime(key), "the mtime of {} after {}", key, line);
+            }
+            // Looking reaps what has expired.
+            self.reference.pipeline(&KEYS.map(|key| args!["EXISTS", key]));
         }
         Ok(())
     }

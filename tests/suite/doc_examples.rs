@@ -1,5 +1,6 @@
 //! Every conversation in the documentation is true: it is replayed, line by line, against a fresh server.
 
+use crate::keymeta;
 use crate::support::client::Reply;
 use crate::support::module;
 use crate::support::server::Server;
@@ -30,7 +31,16 @@ fn replay(path: &Path) {
     let text = fs::read_to_string(path).unwrap_or_else(|failure| panic!("{page}: {failure}"));
     let exchanges = transcript::exchanges(&text);
     assert!(!exchanges.is_empty(), "{page} has no example");
-    let server = Server::start();
+    let server = if path.ends_with("mtimport.md") {
+        if !keymeta::is_offered() {
+            return;
+        }
+        keymeta::builder().start()
+    } else if path.ends_with("mtclean.md") {
+        Server::with(&["mtime.storage hash"])
+    } else {
+        Server::start()
+    };
     let mut client = server.client();
     let mut given: BTreeMap<String, String> = BTreeMap::new();
     let resolve = |text: &str, given: &BTreeMap<String, String>| {

@@ -6,6 +6,7 @@ use crate::support::client::{
 };
 use crate::support::dataset::{INDEX, digest, index_entries, orphans};
 use crate::support::server::Server;
+use crate::support::storage::{has_no_index, index_keys, is_keymeta, spartan};
 use crate::support::wait;
 
 /// `k`, tracked, whose time is up, on a server that removes such keys only when somebody looks; and `other`.
@@ -24,8 +25,8 @@ fn fields(client: &mut Client) -> Vec<String> {
 #[test]
 fn whoever_meets_an_expired_key_drops_its_entry() {
     let mut master = Server::builder().with(AOF).tcp().start();
-    let replicas = [Server::builder(), Server::builder().without_module()]
-        .map(|replica| Server::replica_of(&master, replica));
+    let replicas =
+        [Server::builder(), spartan(Server::builder())].map(|replica| Server::replica_of(&master, replica));
     let mut client = master.client();
     let mut stream = Stream::of(&master);
     for line in [
@@ -59,8 +60,12 @@ fn whoever_meets_an_expired_key_drops_its_entry() {
         assert_eq!(fields(&mut client), left, "{line}");
         let drop = format!("HDEL {INDEX} k");
         let stream = stream.take();
-        assert_eq!(stream.iter().filter(|line| **line == drop).count(), 1, "{line}: {stream:#?}");
-        assert_eq!(stream[0], "MULTI", "{line}: the removal of the key and of its entry: {stream:#?}");
+        let drops = usize::from(!is_keymeta());
+        assert_eq!(stream.iter().filter(|line| **line == drop).count(), drops, "{line}: {stream:#?}");
+        assert!(
+            is_keymeta() || stream[0] == "MULTI",
+            "{line}: the removal of the key and of its entry: {stream:#?}"
+        );
         client.run("SET k foreign");
         assert_eq!(client.run("MTGET k 500 WITHMTIME"), untracked("foreign"), "{line}");
         for replica in &replicas {
@@ -120,6 +125,9 @@ fn a_key_that_expires_inside_a_unit_of_work() {
 /// What a server does not load because its time is up goes without an event.
 #[test]
 fn a_key_that_expired_before_a_snapshot_is_loaded_leaves_no_entry() {
+    if has_no_index("entries without their key") {
+        return;
+    }
     for is_restart in [false, true] {
         let mut server = Server::start();
         let mut client = server.client();
@@ -143,6 +151,9 @@ fn a_key_that_expired_before_a_snapshot_is_loaded_leaves_no_entry() {
 /// As the test before: an append-only file has all that was written, and the keys expire as usual after it is loaded.
 #[test]
 fn a_key_that_expired_before_an_append_only_file_is_loaded_leaves_no_entry() {
+    if has_no_index("entries without their key") {
+        return;
+    }
     let mut server = Server::with(AOF);
     let mut client = server.client();
     run_out(&mut client);
@@ -155,8 +166,8 @@ fn a_key_that_expired_before_an_append_only_file_is_loaded_leaves_no_entry() {
 #[test]
 fn the_expiry_in_the_background_drops_entries() {
     let mut master = Server::builder().with(AOF).with(&["hz 100"]).tcp().start();
-    let replicas = [Server::builder(), Server::builder().without_module()]
-        .map(|replica| Server::replica_of(&master, replica));
+    let replicas =
+        [Server::builder(), spartan(Server::builder())].map(|replica| Server::replica_of(&master, replica));
     let mut client = master.client();
     let mut commands: Vec<Args> = Vec::new();
     for i in 0..500 {
@@ -164,12 +175,13 @@ fn the_expiry_in_the_background_drops_entries() {
         commands.push(args!["MTSET", format!("stays{i}"), "value", 100]);
     }
     client.pipeline(&commands);
-    // Nobody asks for a key.
+    // Nobody asks for a key, but with keymeta storage this look.
     wait::until("the index to have only what stays", || {
-        (call!(client, "HLEN", INDEX) == int(500)).then_some(())
+        (index_entries(&mut client).len() == 500 && call!(client, "DBSIZE") == int(500 + index_keys()))
+            .then_some(())
     });
     assert!(fields(&mut client).iter().all(|field| field.starts_with("stays")));
-    assert_eq!(client.run("DBSIZE"), int(501));
+    assert_eq!(client.run("DBSIZE"), int(500 + index_keys()));
     assert_eq!(client.info("mtime", "mtime_foreign_writes_dropped"), "500");
     let before = digest(&mut client);
     for replica in &replicas {
@@ -294,8 +306,7 @@ fn eviction_drops_entries_whatever_the_policy() {
         "volatile-ttl",
     ] {
         let mut master = builder().with(AOF).tcp().start();
-        let replicas =
-            [builder(), builder().without_module()].map(|replica| Server::replica_of(&master, replica));
+        let replicas = [builder(), spartan(builder())].map(|replica| Server::replica_of(&master, replica));
         let mut client = fill(&master, policy);
         limit_memory(&mut client, 100_000);
         press(&mut client);
@@ -348,13 +359,16 @@ fn without_eviction_a_refused_write_changes_nothing() {
     assert_eq!(client.run("DEL key0"), int(1));
     assert_eq!(client.run("MTDEL key1"), int(1));
     assert_eq!(client.run("GETDEL key2"), bulk("v".repeat(2_000)));
-    assert_eq!(call!(client, "HLEN", INDEX), int(i64::try_from(TRACKED).expect("small") - 3));
+    assert_eq!(index_entries(&mut client).len(), TRACKED - 3);
     assert_eq!(orphans(&mut client), Vec::<String>::new());
 }
 
 /// The index is a key like others, and `allkeys-*` may take it: then every value is sent once more.
 #[test]
 fn an_evicted_index_hides_nothing_from_readers() {
+    if has_no_index("entries without their key") {
+        return;
+    }
     let server = Server::with(&["maxmemory-samples 64", "maxmemory-policy allkeys-lru"]);
     let mut client = server.client();
     client.run("MTSET k value 100");

@@ -9,6 +9,7 @@ use crate::support::client::{
 use crate::support::dataset::{INDEX, digest, index_entries};
 use crate::support::errors::WRONG_TYPE;
 use crate::support::server::Server;
+use crate::support::storage::{has_no_index, is_keymeta, spartan, wait_until_known};
 use crate::support::wait;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -433,20 +434,11 @@ const DATABASES: &str = "databases 2000";
 /// So that moments of peace are short.
 const QUICK: &str = "hz 500";
 
-/// Waits until the module knows which keys are tracked: from then on it may take a short cut for all others.
-fn rest(client: &mut Client) {
-    wait::until("the module to know the tracked keys", || {
-        let known = client.try_info("mtime", "mtime_tracked_keys_known");
-        known.is_none_or(|known| known == "1").then_some(())
-    });
-}
-
 impl Rig {
     fn start() -> Self {
         let builder = || Server::builder().with(&[DATABASES, QUICK]);
         let master = builder().with(AOF).tcp().start();
-        let replicas =
-            [builder(), builder().without_module()].map(|replica| Server::replica_of(&master, replica));
+        let replicas = [builder(), spartan(builder())].map(|replica| Server::replica_of(&master, replica));
         let elsewhere = Server::builder().without_module().tcp().start();
         let sha =
             call!(master.client(), "SCRIPT", "LOAD", "return redis.call('SET', KEYS[1], 'w')").into_text();
@@ -586,7 +578,10 @@ fn run_recipe<'a>(
 ) -> Expected<'a> {
     for (database, lines) in recipe.databases().into_iter().zip(PREPARED).rev() {
         call!(client, "SELECT", database);
-        let commands = rig.commands(client, recipe, lines);
+        let mut commands = rig.commands(client, recipe, lines);
+        if is_keymeta() {
+            commands.retain(|command| command[0] != b"HSET");
+        }
         run_all(client, &commands, recipe.line);
     }
     let commands = rig.commands(client, recipe, recipe.prepare);
@@ -595,7 +590,7 @@ fn run_recipe<'a>(
     let before = entries(client, recipe.databases());
     call!(client, "SELECT", recipe.databases()[0]);
     let commands = rig.commands(client, recipe, recipe.run);
-    rest(client);
+    wait_until_known(client);
     stream.take();
     let mut after = before.clone();
     match &recipe.outcome {
@@ -612,11 +607,15 @@ fn run_recipe<'a>(
             run_all(client, &commands, recipe.line);
             for (elsewhere, key) in keys {
                 let database = recipe.databases()[usize::from(*elsewhere)];
-                after.remove(&(database, (*key).to_owned())).expect("an entry to drop");
+                let dropped = after.remove(&(database, (*key).to_owned()));
+                // Where there is no index, there is no entry without its key.
+                assert!(dropped.is_some() || is_keymeta(), "an entry to drop");
             }
         }
     }
-    check_stream(&stream.take(), before.len() - after.len(), recipe.line);
+    // Metadata go without a word in the stream.
+    let told = if is_keymeta() { 0 } else { before.len() - after.len() };
+    check_stream(&stream.take(), told, recipe.line);
     Expected { recipe, before, after }
 }
 
@@ -753,9 +752,12 @@ fn the_table_knows_every_command_that_can_write() {
 
 #[test]
 fn flushing_takes_the_index_along() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let mut master = Server::builder().with(AOF).tcp().start();
-    let replicas = [Server::builder(), Server::builder().without_module()]
-        .map(|replica| Server::replica_of(&master, replica));
+    let replicas =
+        [Server::builder(), spartan(Server::builder())].map(|replica| Server::replica_of(&master, replica));
     let mut client = master.client();
     for line in [
         "FLUSHDB",
@@ -795,6 +797,9 @@ fn flushing_takes_the_index_along() {
 
 #[test]
 fn swapping_takes_the_index_along() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let mut master = Server::builder().with(AOF).tcp().start();
     let replica = Server::replica_of(&master, Server::builder());
     let mut client = master.client();
@@ -861,7 +866,7 @@ fn a_migrated_key_drops_the_entry_at_its_target() {
         assert_eq!(sender.run(&line.replace("{port}", &target.port().to_string())).into_text(), "OK");
         assert_eq!(client.run("GET k"), bulk("theirs"));
         check_reads(&mut client, "k", false, line);
-        assert_eq!(call!(client, "HEXISTS", INDEX, "k"), int(0));
+        assert!(!index_entries(&mut client).contains_key("k"));
     }
 }
 
@@ -877,7 +882,8 @@ fn keys_of_any_bytes() {
         call!(client, "MTSET", "other", "value", 100);
         call!(client, "SET", key, "foreign");
         assert_eq!(call!(client, "MTGET", key, 100, "WITHMTIME"), untracked("foreign"), "{key:?}");
-        assert_eq!(call!(client, "HKEYS", INDEX), array([bulk("other")]), "{key:?}");
+        let left: Vec<String> = index_entries(&mut client).into_keys().collect();
+        assert_eq!(left, ["other"], "{key:?}");
     }
 }
 
@@ -885,7 +891,7 @@ fn keys_of_any_bytes() {
 #[test]
 fn a_client_stays_in_its_database() {
     let master = Server::builder().tcp().start();
-    let replica = Server::replica_of(&master, Server::builder().without_module());
+    let replica = Server::replica_of(&master, spartan(Server::builder()));
     let mut client = master.client();
     for line in [
         "COPY k k DB 1",
@@ -930,19 +936,23 @@ fn a_write_to_another_database_drops_the_entry_there() {
         client.run("MTSET other value 100");
         client.run("MTSET k value 100");
         call!(client, "SELECT", 0);
-        rest(&mut client);
+        wait_until_known(&mut client);
         let commands: Vec<Args> =
             line.split(';').map(|line| split(line).into_iter().map(String::into_bytes).collect()).collect();
         run_all(&mut client, &commands, line);
         call!(client, "SELECT", 1);
         check_reads(&mut client, "k", false, line);
-        assert_eq!(call!(client, "HKEYS", INDEX), array([bulk("other")]), "{line}");
+        let left: Vec<String> = index_entries(&mut client).into_keys().collect();
+        assert_eq!(left, ["other"], "{line}");
     }
 }
 
 /// The index is no tracked key itself: what happens to it is not a foreign write.
 #[test]
 fn writes_to_the_index_are_the_applications_business() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     for (line, tracked) in [
@@ -972,6 +982,9 @@ fn writes_to_the_index_are_the_applications_business() {
 
 #[test]
 fn an_index_renamed_into_place_is_the_index() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     for line in ["RENAME saved MY_KEYSMTIME", "COPY saved MY_KEYSMTIME REPLACE"] {
@@ -1001,6 +1014,9 @@ fn a_foreign_write_makes_no_index() {
 
 #[test]
 fn another_index_name_is_heeded() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::with(&["mtime.index-key {times}"]);
     let mut client = server.client();
     client.run("MTSET k value 100");

@@ -6,6 +6,7 @@ use crate::support::dataset::{INDEX, index_entries, unchanged};
 use crate::support::errors::{NO_HASH, RESERVED};
 use crate::support::lua::Scripts;
 use crate::support::server::Server;
+use crate::support::storage::has_no_index;
 
 fn encoding(client: &mut Client) -> String {
     call!(client, "OBJECT", "ENCODING", INDEX).into_text()
@@ -27,6 +28,9 @@ fn listpack_settings(client: &mut Client) -> Vec<String> {
 
 #[test]
 fn a_hash_table_from_the_first_entry() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     for write in ["MTSET k v 5", "MTTOUCH k 5", "MTSET k v 5 EX 100 NX", "MTSET k v *"] {
         let server = Server::start();
         let mut client = server.client();
@@ -50,6 +54,9 @@ fn a_hash_table_from_the_first_entry() {
 
 #[test]
 fn a_hash_table_after_a_reload() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     client.run("MTSET k v 5");
@@ -63,6 +70,9 @@ fn a_hash_table_after_a_reload() {
 
 #[test]
 fn a_hash_table_in_every_database_after_a_restart_from_a_snapshot() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let mut server = Server::start();
     let mut client = server.client();
     for database in [0, 3, 15] {
@@ -81,6 +91,9 @@ fn a_hash_table_in_every_database_after_a_restart_from_a_snapshot() {
 
 #[test]
 fn a_hash_table_after_a_restart_from_the_append_only_file() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let mut server = Server::with(AOF);
     server.client().run("MTSET k v 5");
     server.restart();
@@ -91,6 +104,9 @@ fn a_hash_table_after_a_restart_from_the_append_only_file() {
 
 #[test]
 fn a_hash_table_on_a_replica_that_takes_over() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let master = Server::builder().tcp().start();
     let mut client = master.client();
     client.run("MTSET k v 5");
@@ -104,6 +120,9 @@ fn a_hash_table_on_a_replica_that_takes_over() {
 
 #[test]
 fn an_index_that_lua_made_becomes_a_hash_table_with_the_next_write() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     let lua = Scripts::load(&mut client);
@@ -160,6 +179,9 @@ fn the_reserved_name_is_refused_by_every_command() {
 
 #[test]
 fn another_name_is_reserved_when_configured() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::with(&["mtime.index-key {times}"]);
     let mut client = server.client();
     assert_eq!(client.run("MTSET k v 5"), ok());
@@ -174,6 +196,9 @@ fn another_name_is_reserved_when_configured() {
 
 #[test]
 fn an_index_of_another_type_refuses_writes_and_hides_nothing_from_readers() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     for make in ["SET MY_KEYSMTIME x", "RPUSH MY_KEYSMTIME x", "SADD MY_KEYSMTIME k", "ZADD MY_KEYSMTIME 5 k"]
     {
         let server = Server::start();
@@ -202,6 +227,9 @@ fn an_index_of_another_type_refuses_writes_and_hides_nothing_from_readers() {
 
 #[test]
 fn an_index_with_its_own_ttl_that_expired_is_an_empty_index() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     client.run("DEBUG SET-ACTIVE-EXPIRE 0");
@@ -218,6 +246,9 @@ fn an_index_with_its_own_ttl_that_expired_is_an_empty_index() {
 
 #[test]
 fn large_indexes_work_like_small_ones() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     let commands: Vec<_> =

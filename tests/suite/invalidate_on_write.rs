@@ -5,6 +5,7 @@ use crate::support::aof::{AOF, Stream};
 use crate::support::client::{Client, bulk, call, int, modified, nil, not_modified, ok, untracked};
 use crate::support::dataset::{INDEX, dataset, digest, index_entries};
 use crate::support::server::Server;
+use crate::support::storage::has_no_index;
 use crate::support::wait;
 use std::fs;
 
@@ -14,6 +15,9 @@ fn dropped(client: &mut Client) -> String {
 
 #[test]
 fn without_it_entries_stay_as_with_the_scripts() {
+    if has_no_index("entries that stay; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::builder().with(AOF).with(&["mtime.invalidate-on-write no"]).start();
     let mut client = server.client();
     let mut stream = Stream::of(&server);
@@ -60,6 +64,9 @@ fn the_commands_of_the_module_do_not_depend_on_it() {
 
 #[test]
 fn it_changes_at_run_time_both_ways() {
+    if has_no_index("entries that stay; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     let set = |client: &mut Client, value: &str| {
@@ -148,6 +155,9 @@ fn drops_in_the_file(server: &Server) -> usize {
 
 #[test]
 fn replicas_follow_and_add_nothing() {
+    if has_no_index("entries that stay; keymeta.rs has its own") {
+        return;
+    }
     let master = Server::builder().with(AOF).tcp().start();
     let replica = Server::replica_of(&master, Server::builder().with(AOF));
     let second = Server::replica_of(&replica, Server::builder().with(AOF));
@@ -205,6 +215,9 @@ fn a_replica_that_takes_over_starts_to_drop() {
 
 #[test]
 fn loading_the_append_only_file_adds_nothing() {
+    if has_no_index("entries that stay; keymeta.rs has its own") {
+        return;
+    }
     let mut server = Server::with(AOF);
     let mut client = server.client();
     work(&mut client);
@@ -236,6 +249,9 @@ fn loading_the_append_only_file_adds_nothing() {
 /// A file from before the module came says nothing of drops, and is loaded as it is, by everybody alike.
 #[test]
 fn a_file_from_before_the_module_is_loaded_as_it_is() {
+    if has_no_index("entries without their key") {
+        return;
+    }
     let mut server = Server::builder().with(AOF).without_module().start();
     let mut client = server.client();
     for line in

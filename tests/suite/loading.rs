@@ -3,6 +3,7 @@
 use crate::support::client::{Reply, bulk, call, int, nil, ok};
 use crate::support::module;
 use crate::support::server::{Builder, Server};
+use crate::support::storage::has_no_index;
 
 /// The log of a server that must not start.
 #[track_caller]
@@ -26,10 +27,25 @@ fn nonsense_in_the_configuration_file_stops_the_start() {
     }
 }
 
+/// Every server either has keymeta storage or says in one line of its log what it lacks.
 #[test]
-fn keymeta_storage_is_not_there_yet() {
-    let log = refusal(Server::builder().with(&["mtime.storage keymeta"]));
-    assert!(log.lines().any(|line| line.contains("mtime") && line.contains("keymeta")), "{log}");
+fn keymeta_storage_loads_or_says_what_is_missing() {
+    let plain = Server::plain();
+    let is_new = plain.has("keymeta storage", (8, 6), (u32::MAX, 0));
+    match Server::builder().with(&["mtime.storage keymeta"]).try_start() {
+        Ok(server) => {
+            assert!(is_new);
+            assert_eq!(server.client().run("MTSET k v 5"), ok());
+        }
+        Err(log) => {
+            assert!(!is_new, "{log}");
+            let ours: Vec<&str> =
+                log.lines().filter(|line| line.contains("module mtime not loaded")).collect();
+            assert_eq!(ours.len(), 1, "{log}");
+            assert!(ours[0].contains("mtime.storage keymeta needs"), "{log}");
+            assert!(ours[0].contains("RedisModule_CreateKeyMetaClass"), "{log}");
+        }
+    }
 }
 
 #[test]
@@ -54,6 +70,9 @@ fn module_load_works_at_run_time() {
 
 #[test]
 fn unloading_leaves_plain_data() {
+    if has_no_index("data without the module; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     client.run("MTSET k v 100");

@@ -7,6 +7,7 @@ use crate::support::client::{
 use crate::support::dataset::{INDEX, dataset, digest, index_entries, unchanged};
 use crate::support::errors::{NO_HASH, NOT_AN_INTEGER, SYNTAX, wrong_arity};
 use crate::support::server::Server;
+use crate::support::storage::has_no_index;
 use crate::support::wait;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -67,6 +68,9 @@ fn without_an_index_there_is_nothing_to_do() {
 
 #[test]
 fn only_entries_without_their_string_go() {
+    if has_no_index("an index to clean; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     for line in [
@@ -102,6 +106,9 @@ fn only_entries_without_their_string_go() {
 
 #[test]
 fn the_last_entry_takes_the_index_along() {
+    if has_no_index("an index to clean; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     orphans(&mut client, 3);
@@ -113,6 +120,9 @@ fn the_last_entry_takes_the_index_along() {
 
 #[test]
 fn a_pass_over_ten_thousand_entries_is_complete() {
+    if has_no_index("an index to clean; keymeta.rs has its own") {
+        return;
+    }
     const GONE: usize = 8_000;
     const LIVE: usize = 2_000;
     let server = Server::start();
@@ -153,6 +163,9 @@ fn each_database_is_cleaned_for_itself() {
 
 #[test]
 fn another_index_name_is_cleaned_too() {
+    if has_no_index("an index to clean; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::with(&["mtime.index-key times"]);
     let mut client = server.client();
     client.run("HSET times gone 5");
@@ -211,6 +224,9 @@ fn errors_change_nothing() {
 /// A cursor is the client's to forget, to keep or to make up.
 #[test]
 fn any_cursor_is_safe() {
+    if has_no_index("an index to clean; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     live(&mut client, 100);
@@ -225,6 +241,9 @@ fn any_cursor_is_safe() {
 
 #[test]
 fn it_is_propagated_as_hdel() {
+    if has_no_index("an index to clean; keymeta.rs has its own") {
+        return;
+    }
     let mut master = Server::builder().with(AOF).tcp().start();
     let replicas = [Server::builder(), Server::builder().without_module()]
         .map(|replica| Server::replica_of(&master, replica));
@@ -261,6 +280,9 @@ fn it_is_propagated_as_hdel() {
 
 #[test]
 fn expired_keys_lose_their_entries() {
+    if has_no_index("an index to clean; keymeta.rs has its own") {
+        return;
+    }
     for invalidate in ["yes", "no"] {
         let server =
             Server::builder().with(AOF).with(&[&format!("mtime.invalidate-on-write {invalidate}")]).start();
@@ -291,6 +313,9 @@ fn expired_keys_lose_their_entries() {
 
 #[test]
 fn writers_may_go_on_meanwhile() {
+    if has_no_index("an index to clean; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     live(&mut client, 1_000);
@@ -331,6 +356,9 @@ fn writers_may_go_on_meanwhile() {
 
 #[test]
 fn it_runs_in_transactions_and_scripts() {
+    if has_no_index("an index to clean; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     live(&mut client, 1);

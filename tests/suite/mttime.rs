@@ -12,8 +12,10 @@ fn answers_the_mtime_of_a_tracked_key() {
         let mut client = server.client_speaking(protocol);
         client.run("MTSET k v 100");
         assert_eq!(client.run("MTTIME k"), bulk("100"));
-        client.run("MTSET k v -1.5");
-        assert_eq!(client.run("mttime k"), bulk("-1.5"));
+        client.run("MTSET k v -15");
+        assert_eq!(client.run("mttime k"), bulk("-15"));
+        client.run("MTSET k v 1.5");
+        assert_eq!(client.run("mttime k"), bulk("1.5"));
     }
 }
 

@@ -1,10 +1,11 @@
 //! The number, seen from outside: order, round trip, integers against fractions, and the texts Lua writes.
 
-use crate::support::client::{Reply, args, bulk, modified, nil, not_modified, ok};
+use crate::support::client::{Reply, args, bulk, error, modified, nil, not_modified, ok};
 use crate::support::dataset::INDEX;
 use crate::support::model::Number;
 use crate::support::random;
 use crate::support::server::Server;
+use crate::support::storage::{OUT_OF_RANGE, fits, has_no_index, is_keymeta};
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -72,8 +73,12 @@ fn any_two_numbers_compare_exactly() {
             args!["MTGET", "k", since, "EXACT"],
             args!["MTSET", "k", "v", stored, "IFEQ", since],
             args!["MTTOUCH", "k", stored, "IFEQ", canonical],
-            args!["HGET", INDEX, "k"],
+            if is_keymeta() { args!["MTTIME", "k"] } else { args!["HGET", INDEX, "k"] },
         ]);
+        if !fits(a) {
+            prop_assert_eq!(&replies[0], &error(OUT_OF_RANGE));
+            return Ok(());
+        }
         let order = a.compare(b);
         prop_assert_eq!(&replies[0], &ok());
         let expected =
@@ -95,13 +100,20 @@ fn an_integer_is_read_back_byte_for_byte() {
     random::check(1000, any::<i64>(), |integer| {
         let replies =
             client.borrow_mut().pipeline(&[args!["MTSET", "k", "v", integer], args!["MTTIME", "k"]]);
-        prop_assert_eq!(&replies[1], &bulk(integer));
+        if fits(Number::Integer(integer)) {
+            prop_assert_eq!(&replies[1], &bulk(integer));
+        } else {
+            prop_assert_eq!(&replies[0], &error(OUT_OF_RANGE));
+        }
         Ok(())
     });
 }
 
 #[test]
 fn what_lua_wrote_is_the_number_lua_meant() {
+    if has_no_index("entries of others") {
+        return;
+    }
     let server = Server::start();
     let client = RefCell::new(server.client());
     let script = "redis.call('SET', KEYS[1], 'v')
@@ -146,8 +158,9 @@ fn only_the_grammar_is_accepted() {
         if text == "*" {
             return Ok(());
         }
-        prop_assert_eq!(!replies[1].is_error(), number.is_some(), "{:?}", &replies[1]);
-        prop_assert_eq!(&replies[2], &number.map_or_else(nil, |number| bulk(number.canonical())));
+        let stored = number.filter(|number| fits(*number));
+        prop_assert_eq!(!replies[1].is_error(), stored.is_some(), "{:?}", &replies[1]);
+        prop_assert_eq!(&replies[2], &stored.map_or_else(nil, |number| bulk(number.canonical())));
         prop_assert_eq!(!replies[3].is_error(), number.is_some());
         Ok(())
     });

@@ -4,6 +4,7 @@ use crate::support::aof::{AOF, Stream};
 use crate::support::client::{Client, bulk, call, int, nil, ok, words};
 use crate::support::dataset::{dataset, digest};
 use crate::support::server::Server;
+use crate::support::storage::has_no_index;
 
 fn lines(text: &[&str]) -> Vec<String> {
     text.iter().map(|line| (*line).to_owned()).collect()
@@ -11,6 +12,9 @@ fn lines(text: &[&str]) -> Vec<String> {
 
 #[test]
 fn mtset_is_a_set_and_an_hset() {
+    if has_no_index("core commands in the stream; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::with(AOF);
     let mut client = server.client();
     let mut stream = Stream::of(&server);
@@ -28,6 +32,9 @@ fn mtset_is_a_set_and_an_hset() {
 
 #[test]
 fn times_are_absolute() {
+    if has_no_index("core commands in the stream; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::with(AOF);
     let mut client = server.client();
     let mut stream = Stream::of(&server);
@@ -49,6 +56,9 @@ fn times_are_absolute() {
 
 #[test]
 fn a_star_is_propagated_resolved() {
+    if has_no_index("core commands in the stream; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::with(AOF);
     let mut client = server.client();
     let mut stream = Stream::of(&server);
@@ -61,6 +71,9 @@ fn a_star_is_propagated_resolved() {
 
 #[test]
 fn mttouch_is_an_hset() {
+    if has_no_index("core commands in the stream; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::with(AOF);
     let mut client = server.client();
     client.run("MTSET k v 5 EX 1000");
@@ -71,6 +84,9 @@ fn mttouch_is_an_hset() {
 
 #[test]
 fn mtdel_is_a_del_and_an_hdel() {
+    if has_no_index("core commands in the stream; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::with(AOF);
     let mut client = server.client();
     client.run("MTSET k v 5");
@@ -125,6 +141,9 @@ fn what_was_refused_or_in_error_is_not_propagated() {
 
 #[test]
 fn each_database_keeps_its_own_index() {
+    if has_no_index("core commands in the stream; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::with(AOF);
     let mut client = server.client();
     client.run("MTSET k v 5");
@@ -140,6 +159,9 @@ fn each_database_keeps_its_own_index() {
 
 #[test]
 fn a_transaction_is_one_unit() {
+    if has_no_index("core commands in the stream; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::with(AOF);
     let mut client = server.client();
     let mut stream = Stream::of(&server);
@@ -166,6 +188,9 @@ fn a_transaction_is_one_unit() {
 
 #[test]
 fn binary_arguments_are_propagated_whole() {
+    if has_no_index("core commands in the stream; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::with(AOF);
     let mut client = server.client();
     let mut stream = Stream::of(&server);
@@ -209,6 +234,9 @@ fn work(client: &mut Client) {
 
 #[test]
 fn a_replica_without_the_module_has_the_same_data() {
+    if has_no_index("core commands in the stream; keymeta.rs has its own") {
+        return;
+    }
     let master = Server::builder().tcp().start();
     let with = Server::replica_of(&master, Server::builder());
     let without = Server::replica_of(&master, Server::builder().without_module());
@@ -240,6 +268,9 @@ fn a_full_sync_carries_the_mtimes() {
 
 #[test]
 fn the_append_only_file_loads_with_and_without_the_module() {
+    if has_no_index("core commands in the stream; keymeta.rs has its own") {
+        return;
+    }
     let mut server = Server::with(AOF);
     let mut client = server.client();
     work(&mut client);

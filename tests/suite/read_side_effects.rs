@@ -4,6 +4,7 @@ use crate::support::aof::{AOF, Stream};
 use crate::support::client::{Client, Reply, call, int, modified, nil, not_modified};
 use crate::support::dataset::{INDEX, dirty};
 use crate::support::server::Server;
+use crate::support::storage::{has_no_index, is_keymeta};
 
 /// Lengths around the points where servers change how they keep a value.
 const LENGTHS: [usize; 10] = [1, 10, 20, 44, 45, 64, 100, 128, 200, 102_400];
@@ -58,7 +59,9 @@ fn encoding_memory_and_ttl_stay_as_after_get() {
             }
             call!(client, "MTTIME", name);
             assert_eq!(state(&mut client, name), before, "{name} {tracked}");
-            assert_eq!(state(&mut client, name), state(&mut reference, name), "{name} {tracked}");
+            if !tracked || !is_keymeta() {
+                assert_eq!(state(&mut client, name), state(&mut reference, name), "{name} {tracked}");
+            }
         }
     }
 }
@@ -201,6 +204,9 @@ fn a_read_is_a_use_for_lru_as_get_is() {
 
 #[test]
 fn the_index_is_used_with_every_read_and_so_not_evicted_as_idle() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::with(&["maxmemory-policy allkeys-lru"]);
     let mut client = server.client();
     client.run("MTSET k v 100");

@@ -1,6 +1,7 @@
 //! The conversation of the pattern this project began with, word for word, now answered by native commands.
 
 use crate::support::client::{BOTH_PROTOCOLS, bulk, call, nil, ok};
+use crate::support::dataset::index_entries;
 use crate::support::server::Server;
 
 #[test]
@@ -17,9 +18,6 @@ fn the_five_steps_answer_as_published() {
         assert_eq!(call!(client, "GET", "Hello"), bulk("World"));
         assert_eq!(call!(client, "MTGET", "Hello", now - 100), bulk("World"));
         assert_eq!(call!(client, "MTGET", "Hello", now + 100), nil());
-        assert_eq!(
-            call!(client, "HGETALL", "MY_KEYSMTIME").into_pairs(),
-            [(bulk("Hello"), bulk("1700000000"))]
-        );
+        assert_eq!(index_entries(&mut client), [("Hello".to_owned(), "1700000000".to_owned())].into());
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::support::client::{Client, bulk, int, nil, ok, words};
 use crate::support::server::Server;
+use crate::support::storage::has_no_index;
 use crate::support::wait;
 
 /// Waits until the module knows all tracked keys, so that it answers for others without a look at the index.
@@ -22,6 +23,9 @@ fn server_that_knows() -> (Server, Client) {
 
 #[test]
 fn a_foreign_write_drops_an_entry_of_our_own() {
+    if has_no_index("what is known of the index") {
+        return;
+    }
     let (_server, mut client) = server_that_knows();
     assert_eq!(client.run("MTSET key value 7"), ok());
     assert_eq!(client.run("SET key changed"), ok());
@@ -35,6 +39,9 @@ fn a_foreign_write_drops_an_entry_of_our_own() {
 
 #[test]
 fn a_foreign_write_drops_an_entry_that_came_another_way() {
+    if has_no_index("what is known of the index") {
+        return;
+    }
     // Each leaves an entry for `key` in the index of database 0, without a command of the module.
     let ways: &[&[&str]] = &[
         &["HSET MY_KEYSMTIME key 7"],
@@ -68,6 +75,9 @@ fn a_foreign_write_drops_an_entry_that_came_another_way() {
 
 #[test]
 fn a_restored_index_is_read_before_the_filter_is_trusted_again() {
+    if has_no_index("what is known of the index") {
+        return;
+    }
     let (_server, mut client) = server_that_knows();
     assert_eq!(client.run("HSET elsewhere key 7"), int(1));
     let dump = client.run("DUMP elsewhere").into_bytes();
@@ -81,6 +91,9 @@ fn a_restored_index_is_read_before_the_filter_is_trusted_again() {
 
 #[test]
 fn what_others_wrote_is_known_after_a_quiet_second() {
+    if has_no_index("what is known of the index") {
+        return;
+    }
     let (_server, mut client) = server_that_knows();
     for number in 0..3_000 {
         client.run(&format!("HSET MY_KEYSMTIME lua:{number} 7"));
@@ -96,6 +109,9 @@ fn what_others_wrote_is_known_after_a_quiet_second() {
 
 #[test]
 fn every_database_has_its_own_tracked_keys() {
+    if has_no_index("what is known of the index") {
+        return;
+    }
     let (_server, mut client) = server_that_knows();
     for database in [0, 5, 15] {
         client.run(&format!("SELECT {database}"));
@@ -111,6 +127,9 @@ fn every_database_has_its_own_tracked_keys() {
 
 #[test]
 fn a_crowded_filter_still_misses_nothing() {
+    if has_no_index("what is known of the index") {
+        return;
+    }
     let (_server, mut client) = server_that_knows();
     // The filter of a young index expects 4,096 names; 40,000 crowd it and make it grow.
     let numbers: Vec<u32> = (0..40_000).collect();
@@ -127,6 +146,9 @@ fn a_crowded_filter_still_misses_nothing() {
 
 #[test]
 fn a_promoted_replica_drops_entries() {
+    if has_no_index("what is known of the index") {
+        return;
+    }
     let master = Server::builder().tcp().start();
     let replica = Server::replica_of(&master, Server::builder().tcp().with(&["hz 100"]));
     let (mut on_master, mut on_replica) = (master.client(), replica.client());

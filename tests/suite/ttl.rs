@@ -4,6 +4,7 @@ use crate::support::client::{Client, Reply, bulk, call, error, int, nil, ok};
 use crate::support::dataset::unchanged;
 use crate::support::errors::{INVALID_EXPIRE, NOT_AN_INTEGER, SYNTAX};
 use crate::support::server::Server;
+use crate::support::storage::index_keys;
 use crate::support::wait;
 
 const FAR_SECONDS: i64 = 4_102_444_800;
@@ -200,13 +201,13 @@ fn an_expired_key_is_missing_on_a_replica_too() {
     let expiry = reader.run("PEXPIRETIME k").into_int();
     wait::until("the key's time to run out", || (reader.clock_us() / 1000 > expiry.max(0)).then_some(()));
     // The replica may not remove it: that is the master's business.
-    assert_eq!(reader.run("DBSIZE"), int(3));
+    assert_eq!(reader.run("DBSIZE"), int(2 + index_keys()));
     for line in ["MTGET k 0", "MTGET k 0 WITHMTIME", "MTGET k 500 WITHMTIME", "MTTIME k"] {
         assert_eq!(reader.run(line), nil(), "{line}");
     }
     assert_eq!(reader.run("MTMGET k 0 lives 500").into_items()[0], nil());
     assert_eq!(reader.run("MTGET lives 0"), bulk("v"));
-    assert_eq!(reader.run("DBSIZE"), int(3));
+    assert_eq!(reader.run("DBSIZE"), int(2 + index_keys()));
     assert_eq!(reader.run("PING").into_text(), "PONG");
 }
 

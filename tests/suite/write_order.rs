@@ -9,6 +9,7 @@ use crate::support::client::{
 use crate::support::dataset::{INDEX, digest, index_entries};
 use crate::support::lua::Scripts;
 use crate::support::server::Server;
+use crate::support::storage::{has_no_index, is_keymeta, spartan};
 
 /// Runs the commands in its arguments, each preceded by its length, and replies with their replies.
 const RUNNER: &str = "
@@ -149,10 +150,13 @@ fn prepare(client: &mut Client) {
 #[test]
 fn order_is_kept_in_every_unit() {
     let mut master = Server::builder().with(AOF).tcp().start();
-    let replicas = [Server::builder(), Server::builder().without_module()]
-        .map(|replica| Server::replica_of(&master, replica));
+    let replicas =
+        [Server::builder(), spartan(Server::builder())].map(|replica| Server::replica_of(&master, replica));
     let mut client = master.client();
     for (lines, expected, entry) in cases() {
+        if is_keymeta() && lines.iter().any(|line| line.contains(INDEX)) {
+            continue;
+        }
         let commands: Vec<Args> = lines.iter().map(|line| words(line)).collect();
         for unit in UNITS {
             prepare(&mut client);
@@ -175,6 +179,9 @@ fn order_is_kept_in_every_unit() {
 
 #[test]
 fn the_stream_has_the_drop_in_the_same_transaction() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::with(AOF);
     let mut client = server.client();
     let mut stream = Stream::of(&server);
@@ -211,6 +218,9 @@ fn the_stream_has_the_drop_in_the_same_transaction() {
 
 #[test]
 fn the_writer_of_the_seed_keeps_working() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     let lua = Scripts::load(&mut client);
@@ -256,6 +266,9 @@ fn errors_inside_a_unit() {
 /// Whoever watches a key sees one change, and whoever watches the index sees the drop.
 #[test]
 fn a_drop_is_a_change_of_the_index() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let (mut watcher, mut other) = (server.client(), server.client());
     prepare(&mut other);

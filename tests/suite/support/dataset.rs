@@ -1,6 +1,7 @@
 //! Everything a database holds, to tell "nothing changed" and "the same on both servers".
 
-use super::client::{Client, Reply, args, call};
+use super::client::{Argument, Client, Reply, args, call};
+use super::storage;
 use std::collections::BTreeMap;
 
 /// The default name of the index, as an application that knows the seed would spell it.
@@ -105,14 +106,29 @@ pub(crate) fn unchanged<T>(client: &mut Client, action: impl FnOnce(&mut Client)
     outcome
 }
 
-/// The fields and values of the index.
+/// The fields and values of the index; with keymeta storage what the keys themselves have, as fields and values.
 pub(crate) fn index_entries(client: &mut Client) -> BTreeMap<String, String> {
     let text = |reply: Reply| reply.into_bytes().escape_ascii().to_string();
+    if storage::is_keymeta() {
+        let keys: Vec<_> = client.run("KEYS *").into_items().into_iter().map(Reply::into_bytes).collect();
+        let ask: Vec<_> = keys.iter().map(|key| args!["MTTIME", key]).collect();
+        return keys
+            .iter()
+            .zip(client.pipeline(&ask))
+            .filter(|(_, mtime)| matches!(mtime, Reply::Bulk(_)))
+            .map(|(key, mtime)| (key.escape_ascii().to_string(), text(mtime)))
+            .collect();
+    }
     call!(client, "HGETALL", INDEX)
         .into_pairs()
         .into_iter()
         .map(|(field, value)| (text(field), text(value)))
         .collect()
+}
+
+/// The mtime of a key as it is stored.
+pub(crate) fn stored(client: &mut Client, key: impl Argument) -> Reply {
+    if storage::is_keymeta() { call!(client, "MTTIME", key) } else { call!(client, "HGET", INDEX, key) }
 }
 
 /// The fields of the index whose key is gone. Looking makes keys expire, and what follows from that may come at the end

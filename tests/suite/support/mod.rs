@@ -12,6 +12,7 @@ pub(crate) mod model;
 pub(crate) mod module;
 pub(crate) mod random;
 pub(crate) mod server;
+pub(crate) mod storage;
 pub(crate) mod transcript;
 pub(crate) mod wait;
 pub(crate) mod wire;

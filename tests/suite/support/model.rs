@@ -2,6 +2,7 @@
 //! compare by their exact decimal expansions, which shares no step with any clever comparison.
 
 use super::client::{Reply, array, bulk, error, int, modified, nil, not_modified, untracked};
+use super::storage::is_keymeta;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -154,6 +155,19 @@ impl Model {
     /// The mtime a key is tracked with; says nothing about the key being there.
     pub(crate) fn entry(&self, key: &str) -> Option<Number> {
         Number::parse(self.index.get(key)?)
+    }
+
+    /// A plain command sets or removes a value; whether there was one. Without invalidation, which is what the model knows,
+    /// an entry in an index stays, while an mtime that is with the key goes with its value.
+    pub(crate) fn write_plainly(&mut self, key: &str, content: Option<Content>) -> bool {
+        if is_keymeta() {
+            self.index.remove(key);
+        }
+        match content {
+            Some(content) => self.keys.insert(key.to_owned(), content),
+            None => self.keys.remove(key),
+        }
+        .is_some()
     }
 
     pub(crate) fn mtget(&self, key: &str, since: &str, exact: bool, with_mtime: bool) -> Reply {

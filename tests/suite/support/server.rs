@@ -3,6 +3,7 @@
 
 use super::client::{Client, Protocol};
 use super::module;
+use super::storage;
 use super::wait::{self, DEADLINE};
 use std::fs;
 use std::net::TcpListener;
@@ -123,6 +124,10 @@ impl Builder {
         ];
         lines.extend(self.directives.iter().cloned());
         if let Some(arguments) = &self.module {
+            if storage::is_keymeta() && !self.directives.iter().any(|line| line.starts_with("mtime.storage"))
+            {
+                lines.push("mtime.storage keymeta".to_owned());
+            }
             lines.push(format!("loadmodule {} {arguments}", module::path()));
         }
         lines.join("\n") + "\n"
@@ -235,6 +240,14 @@ impl Server {
     pub(crate) fn restart_with_module(&mut self) {
         self.builder.module = Some(String::new());
         self.restart();
+    }
+
+    /// As [`Server::restart`], with another configuration, on the same directory.
+    pub(crate) fn restart_as(mut self, builder: Builder) -> Self {
+        end_child(&mut self.child);
+        self.builder = builder;
+        self.restart();
+        self
     }
 
     pub(crate) fn port(&self) -> u16 {
