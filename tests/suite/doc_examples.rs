@@ -36,7 +36,10 @@ fn replay(path: &Path) {
             return;
         }
         keymeta::builder().start()
-    } else if path.ends_with("mtclean.md") {
+    } else if path.ends_with("mtclean.md")
+        || path.starts_with(root().join("docs")) && !path.starts_with(root().join("docs/commands"))
+    {
+        // They are about the index.
         Server::with(&["mtime.storage hash"])
     } else {
         Server::start()

@@ -7,6 +7,7 @@ use crate::support::dice::Dice;
 use crate::support::errors::NO_HASH;
 use crate::support::module;
 use crate::support::server::Server;
+use crate::support::storage::has_no_index;
 use crate::support::wait;
 use crate::support::workload::clients_stay_in_their_database;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -53,6 +54,9 @@ fn shake(client: &mut Client) {
 
 #[test]
 fn the_module_stays_while_a_transaction_has_commands_queued() {
+    if has_no_index("a module that goes; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let (mut client, mut queued) = (server.client(), server.client());
     queued.run("MULTI");
@@ -102,6 +106,9 @@ fn the_module_stays_while_a_command_is_held_up() {
 /// A blocked client that has sent more: newer servers have looked up those commands already.
 #[test]
 fn a_blocked_client_with_commands_in_the_pipeline_is_no_danger() {
+    if has_no_index("a module that goes; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let (mut client, mut blocked) = (server.client(), server.client());
     let waiting = std::thread::spawn(move || {
@@ -132,6 +139,9 @@ fn a_blocked_client_with_commands_in_the_pipeline_is_no_danger() {
 /// must not be of the module (docs/operations.md).
 #[test]
 fn commands_pipelined_behind_an_unload_are_no_danger() {
+    if has_no_index("a module that goes; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     if client.try_info("server", "valkey_version").is_some() {
@@ -198,6 +208,9 @@ fn the_module_stays_while_an_acl_rule_names_its_commands() {
 /// ones for the next command of the connection. The others stay.
 #[test]
 fn an_unload_ends_the_connections_that_used_the_module_last() {
+    if has_no_index("a module that goes; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     let (mut user, mut former_user, mut other) = (server.client(), server.client(), server.resp3());
@@ -259,6 +272,9 @@ fn a_load_that_is_taken_back_is_not_refused() {
 
 #[test]
 fn unloading_and_loading_under_traffic_leaves_the_server_up() {
+    if has_no_index("a module that goes; keymeta.rs has its own") {
+        return;
+    }
     const UNLOADS: u64 = 20;
     let server = Server::start();
     let mut client = server.client();
@@ -323,6 +339,9 @@ fn unloading_and_loading_under_traffic_leaves_the_server_up() {
 /// writers kept to the seed's pattern.
 #[test]
 fn what_was_written_without_the_module_is_as_in_the_seed() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let mut server = Server::with(AOF);
     let mut client = server.client();
     client.run("MTSET k v 500");
@@ -384,6 +403,9 @@ fn loadex_takes_good_settings() {
 
 #[test]
 fn loadex_refuses_bad_settings_and_leaves_nothing_behind() {
+    if has_no_index("a module that goes; keymeta.rs has its own") {
+        return;
+    }
     let server = Server::plain();
     let mut client = server.client();
     client.run("SET k v");
@@ -421,6 +443,9 @@ fn loadex_refuses_bad_settings_and_leaves_nothing_behind() {
 
 #[test]
 fn config_rewrite_keeps_module_and_settings() {
+    if has_no_index("a module that goes; keymeta.rs has its own") {
+        return;
+    }
     let mut server = Server::with(&["mtime.index-key {times}", "save 3600 1"]);
     let mut client = server.client();
     client.run("CONFIG SET mtime.invalidate-on-write no");
@@ -451,6 +476,9 @@ fn config_rewrite_keeps_module_and_settings() {
 
 #[test]
 fn databases_have_indexes_of_their_own() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     for (database, mtime) in [(0, 500), (1, 600)] {
@@ -521,6 +549,9 @@ fn a_client_stays_in_its_database_whatever_the_module_hears() {
 /// After any of these no reader is told "not modified" unless an entry says so, and the next write makes a good index.
 #[test]
 fn an_index_that_vanishes_makes_everything_untracked() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     for line in [
         "DEL MY_KEYSMTIME",
         "UNLINK MY_KEYSMTIME",
@@ -550,6 +581,9 @@ fn an_index_that_vanishes_makes_everything_untracked() {
 
 #[test]
 fn an_index_that_is_replaced_is_believed() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     for (line, expected) in [
         ("RENAME other MY_KEYSMTIME", Some("700")),
         ("COPY other MY_KEYSMTIME REPLACE", Some("700")),
@@ -577,6 +611,9 @@ fn an_index_that_is_replaced_is_believed() {
 
 #[test]
 fn an_index_that_comes_back_from_a_dump_is_believed() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     client.run("MTSET k v 500");
@@ -594,6 +631,9 @@ fn an_index_that_comes_back_from_a_dump_is_believed() {
 
 #[test]
 fn an_index_replaced_by_a_string_refuses_writes_until_it_is_gone() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     client.run("MTSET k v 500");
@@ -613,6 +653,9 @@ fn an_index_replaced_by_a_string_refuses_writes_until_it_is_gone() {
 
 #[test]
 fn an_index_with_a_ttl_keeps_it_and_then_is_gone() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.client();
     client.run("MTSET k v 500");
@@ -631,6 +674,9 @@ fn an_index_with_a_ttl_keeps_it_and_then_is_gone() {
 /// Newer servers give single fields a TTL.
 #[test]
 fn an_entry_with_a_ttl_of_its_own() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let master = Server::builder().tcp().with(AOF).start();
     if !master.has("TTLs of hash fields", (7, 4), (9, 0)) {
         return;
@@ -682,6 +728,9 @@ fn an_entry_with_a_ttl_of_its_own() {
 /// the COPY in the stream and after it here, so the entry stays, until something else happens to the key.
 #[test]
 fn a_copy_of_the_index_is_the_same_on_replicas_and_in_the_aof() {
+    if has_no_index("the index as a key") {
+        return;
+    }
     let master = Server::builder().tcp().with(AOF).start();
     let with = Server::replica_of(&master, Server::builder());
     let without = Server::replica_of(&master, Server::builder().without_module());

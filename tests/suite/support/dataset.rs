@@ -30,6 +30,13 @@ pub(crate) fn dataset(client: &mut Client) -> Dataset {
         if kind == "hash" || kind == "set" {
             content.sort();
         }
+        // Where it is with the key, no other key tells of it.
+        if kind == "string"
+            && storage::is_keymeta()
+            && let Reply::Bulk(mtime) = call!(client, "MTTIME", key)
+        {
+            content.push(format!("mtime {}", mtime.escape_ascii()));
+        }
         let expiry = call!(client, "PEXPIRETIME", key).into_int();
         all.insert(key.escape_ascii().to_string(), (kind, content, expiry));
     }
