@@ -22,7 +22,7 @@ mod workload;
 
 use crate::load::Length;
 use crate::machine::Pinning;
-use crate::options::Options;
+use crate::options::{Options, Storage};
 use crate::report::{Results, Row};
 use crate::server::Server;
 use crate::stats::Sample;
@@ -62,7 +62,8 @@ fn run(options: &Options) -> Result<ExitCode> {
         pinning.pin_self();
     }
 
-    let mut rig = Rig::start(&programs, pinning.as_ref(), None)?;
+    let storage = options.storage;
+    let mut rig = Rig::start(&programs, pinning.as_ref(), storage, None)?;
     let scripts = Scripts { read: rig.load_script(READ)?, write: rig.load_script(WRITE)? };
     let sections = workload::sections(options, &scripts);
     let head = head(options, &programs, pinning.as_ref(), &mut rig)?;
@@ -77,7 +78,7 @@ fn run(options: &Options) -> Result<ExitCode> {
             );
             if rig.dataset.as_ref() != Some(&point.dataset) {
                 drop(rig);
-                rig = Rig::start(&programs, pinning.as_ref(), Some(&point.dataset))?;
+                rig = Rig::start(&programs, pinning.as_ref(), storage, Some(&point.dataset))?;
                 rig.load_script(READ)?;
                 rig.load_script(WRITE)?;
             }
@@ -89,7 +90,11 @@ fn run(options: &Options) -> Result<ExitCode> {
     }
     drop(rig);
 
-    let limits = limits::limits(&results);
+    if storage == Storage::Keymeta && options.sections.iter().any(|name| name == "index") {
+        let _ = writeln!(report, "\n## Memory\n\n{}", memory(options, &programs, pinning.as_ref())?);
+    }
+
+    let limits = limits::limits(&results, storage);
     if options.quick {
         // For people, at the end of the demo: the table and how to read it.
         for section in &sections {
@@ -155,6 +160,8 @@ impl Programs {
 /// are always idle.
 struct Rig {
     module: Server,
+    /// With hash storage, where `module` has another one.
+    hash: Option<Server>,
     plain: Server,
     /// Only where the data is to be there too.
     cluster: Option<Server>,
@@ -164,18 +171,28 @@ struct Rig {
 }
 
 impl Rig {
-    fn start(programs: &Programs, pinning: Option<&Pinning>, dataset: Option<&Dataset>) -> Result<Self> {
+    fn start(
+        programs: &Programs,
+        pinning: Option<&Pinning>,
+        storage: Storage,
+        dataset: Option<&Dataset>,
+    ) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("redis-mtime-bench-").tempdir()?;
-        let start = |name: &str, module: Option<&Path>| -> Result<Server> {
+        let module = programs.module.as_path();
+        let start = |name: &str, module: Option<(&Path, Storage)>| -> Result<Server> {
             let own = directory.path().join(name);
             std::fs::create_dir(&own)?;
             let ports = if name == "cluster" { Some(free_ports()?) } else { None };
             Server::start(&programs.server, &own, module, ports, pinning)
         };
         let in_cluster = dataset.is_some_and(|dataset| dataset.in_cluster);
-        let cluster = in_cluster.then(|| start("cluster", Some(&programs.module))).transpose()?;
+        let cluster = in_cluster.then(|| start("cluster", Some((module, storage)))).transpose()?;
         let mut rig = Self {
-            module: start("module", Some(&programs.module))?,
+            module: start("module", Some((module, storage)))?,
+            hash: match storage {
+                Storage::Hash => None,
+                Storage::Keymeta => Some(start("hash", Some((module, Storage::Hash)))?),
+            },
             plain: start("plain", None)?,
             cluster,
             dataset: dataset.cloned(),
@@ -190,6 +207,7 @@ impl Rig {
     fn side(&mut self, side: Side) -> &mut Server {
         match side {
             Side::Module => &mut self.module,
+            Side::Hash => self.hash.as_mut().unwrap_or(&mut self.module),
             Side::Plain => &mut self.plain,
             Side::Cluster => self.cluster.as_mut().unwrap_or(&mut self.module),
         }
@@ -208,6 +226,9 @@ impl Rig {
         for (value, keys) in [("x", dataset.index), (&value, dataset.large)] {
             let track = owned(&["MTSET", "key:__rand_int__", value, workload::MTIME]);
             load::fill(&mut self.module.client, &track, keys)?;
+            if let Some(hash) = &mut self.hash {
+                load::fill(&mut hash.client, &track, keys)?;
+            }
             let set = owned(&["SET", "key:__rand_int__", value]);
             load::fill(&mut self.plain.client, &set, keys)?;
         }
@@ -239,6 +260,9 @@ impl Rig {
     /// After a start or a load the module reads the index in the background; until then foreign writes cost more.
     fn wait_until_tracked_keys_are_known(&mut self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(900);
+        if self.hash.is_some() {
+            return Ok(());
+        }
         for server in [Some(&mut self.module), self.cluster.as_mut()].into_iter().flatten() {
             while server.info("mtime", "mtime_tracked_keys_known")?.is_some_and(|known| known == "0") {
                 if Instant::now() > deadline {
@@ -257,9 +281,18 @@ impl Rig {
         Ok(())
     }
 
-    /// Entries in the index of the server with the module.
-    fn entries(&mut self) -> Result<usize> {
-        Ok(self.module.client.integer(&["HLEN", INDEX])?)
+    /// Entries in the index of the server with the module; `None` if it has no index.
+    fn entries(&mut self) -> Result<Option<usize>> {
+        if self.hash.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(self.module.client.integer(&["HLEN", INDEX])?))
+    }
+
+    /// The mtime of a key on the server with the module.
+    fn mtime(&mut self, key: &str) -> Result<Vec<u8>> {
+        let command = if self.hash.is_some() { vec!["MTTIME", key] } else { vec!["HGET", INDEX, key] };
+        Ok(self.module.client.must(&command)?)
     }
 }
 
@@ -366,10 +399,10 @@ fn check(rig: &mut Rig, arm: &Arm) -> Result<Option<String>> {
 fn same_data(rig: &mut Rig, point: &Point) -> Result<()> {
     for round in 0..100 {
         let key = format!("key:{:012}", round * 7919 % point.dataset.index);
-        for command in [vec!["GET", &key], vec!["HGET", INDEX, &key]] {
-            if rig.module.client.must(&command)? != rig.plain.client.must(&command)? {
-                return Err(format!("the two servers differ: {command:?}").into());
-            }
+        let ours = [rig.module.client.must(&["GET", &key])?, rig.mtime(&key)?];
+        let theirs = [rig.plain.client.must(&["GET", &key])?, rig.plain.client.must(&["HGET", INDEX, &key])?];
+        if ours != theirs {
+            return Err(format!("the two servers differ about {key}: {ours:?} and {theirs:?}").into());
         }
     }
     Ok(())
@@ -382,7 +415,9 @@ fn index_as_expected(rig: &mut Rig, arm: &Arm, point: &Point) -> Result<()> {
         _ => 0,
     };
     let (entries, expected) = (rig.entries()?, point.dataset.index - lost);
-    if entries != expected {
+    if let Some(entries) = entries
+        && entries != expected
+    {
         return Err(format!("{}: the index has {entries} entries, not {expected}", arm.name).into());
     }
     if let Traffic::InOrder { prepare, keys } = &arm.traffic
@@ -391,6 +426,33 @@ fn index_as_expected(rig: &mut Rig, arm: &Arm, point: &Point) -> Result<()> {
         load::fill(&mut rig.module.client, prepare, *keys)?;
     }
     Ok(())
+}
+
+/// What an mtime takes: two servers with the same keys, one of them with mtimes, for each storage.
+fn memory(options: &Options, programs: &Programs, pinning: Option<&Pinning>) -> Result<String> {
+    let keys = options.at_most(1_000_000);
+    let value = workload::value(64);
+    let mut used = Vec::new();
+    let track = vec!["MTSET", "key:__rand_int__", &value, workload::MTIME];
+    let set = vec!["SET", "key:__rand_int__", &value];
+    for (storage, command) in [(Storage::Keymeta, &set), (Storage::Keymeta, &track), (Storage::Hash, &track)]
+    {
+        let directory = tempfile::Builder::new().prefix("redis-mtime-bench-").tempdir()?;
+        let module = Some((programs.module.as_path(), storage));
+        let mut server = Server::start(&programs.server, directory.path(), module, None, pinning)?;
+        let command: Vec<String> = command.iter().map(|&part| part.to_owned()).collect();
+        load::fill(&mut server.client, &command, keys)?;
+        let bytes = server.info("memory", "used_memory")?.ok_or("no used_memory")?;
+        used.push(bytes.parse::<f64>()?);
+    }
+    let per_key = |number: usize| (used[number] - used[0]) / keys as f64;
+    Ok(format!(
+        "A tracked key against an untracked one, {} keys, 64-byte values, names of 16 bytes: {:.1} bytes with keymeta \
+         storage, {:.1} with hash storage.",
+        workload::thousands(keys),
+        per_key(1),
+        per_key(2),
+    ))
 }
 
 /// Goes to standard error, so that the report can be redirected; not at the end of the demo, which is short.

@@ -13,6 +13,7 @@ Usage: cargo bench --bench compare -- [options]      (or: make bench BENCH=\"opt
   --arms A,B       only arms whose name contains one of these texts; ratios need their reference
   --runs N         runs of each arm, in turn with the others (5)
   --seconds S      length of one run (0.7)
+  --storage S      mtime.storage of the module: hash (the default) or keymeta, beside which hash storage is measured
   --huge           also an index of 10,000,000 keys (7 GB of memory)
   --quick          the base table only, in short runs: about 10 seconds
   --smoke          every table on little data, one very short run: does the benchmark itself work?
@@ -22,12 +23,20 @@ Usage: cargo bench --bench compare -- [options]      (or: make bench BENCH=\"opt
 Environment: REDIS_MTIME_MODULE (the .so, target/release/libredis_mtime.so), REDIS_SERVER, REDIS_BENCHMARK.
 ";
 
+/// `mtime.storage` of the server with the module.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Storage {
+    Hash,
+    Keymeta,
+}
+
 /// What the user asked for.
 pub(crate) struct Options {
     pub(crate) sections: Vec<String>,
     pub(crate) arms: Vec<String>,
     pub(crate) runs: usize,
     pub(crate) seconds: f64,
+    pub(crate) storage: Storage,
     pub(crate) huge: bool,
     pub(crate) quick: bool,
     pub(crate) smoke: bool,
@@ -44,6 +53,7 @@ impl Options {
             arms: Vec::new(),
             runs: 5,
             seconds: 0.7,
+            storage: Storage::Hash,
             huge: false,
             quick: false,
             smoke: false,
@@ -65,6 +75,13 @@ impl Options {
                 "--arms" => options.arms = list(&value()?),
                 "--runs" => options.runs = value()?.parse::<usize>()?.max(1),
                 "--seconds" => options.seconds = value()?.parse()?,
+                "--storage" => {
+                    options.storage = match value()?.as_str() {
+                        "hash" => Storage::Hash,
+                        "keymeta" => Storage::Keymeta,
+                        other => return Err(format!("unknown storage {other}; known: hash keymeta").into()),
+                    }
+                }
                 "--out" => options.out = PathBuf::from(value()?),
                 "--huge" => options.huge = true,
                 "--check" => options.check = true,

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::machine::Pinning;
+use crate::options::Storage;
 use crate::resp::Client;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -25,11 +26,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `binary` in `directory` (which must exist and be empty), with `module` if there is one.
+    /// Starts `binary` in `directory` (which must exist and be empty), with `module` and its storage if there is one.
     pub(crate) fn start(
         binary: &Path,
         directory: &Path,
-        module: Option<&Path>,
+        module: Option<(&Path, Storage)>,
         cluster_ports: Option<(u16, u16)>,
         cpu: Option<&Pinning>,
     ) -> Result<Self> {
@@ -45,7 +46,10 @@ impl Server {
                 .push_str(&format!("bind 127.0.0.1\nport {port}\ncluster-port {bus}\ncluster-enabled yes\n")),
             None => config.push_str("port 0\n"),
         }
-        if let Some(module) = module {
+        if let Some((module, storage)) = module {
+            if storage == Storage::Keymeta {
+                config.push_str("mtime.storage keymeta\n");
+            }
             config.push_str(&format!("loadmodule \"{}\"\n", module.display()));
         }
         let config_file = directory.join("redis.conf");

@@ -1,6 +1,6 @@
 //! What is measured: the commands, on which data, and what each must answer.
 
-use crate::options::Options;
+use crate::options::{Options, Storage};
 use std::borrow::Cow;
 
 /// redis-benchmark puts a random number of twelve digits in its place.
@@ -46,6 +46,8 @@ impl Dataset {
 pub(crate) enum Side {
     /// With the module.
     Module,
+    /// With the module and hash storage, where the storage that is measured is another one.
+    Hash,
     /// The same binary and data, no module: what a write cost before the module came.
     Plain,
     /// With the module, as a cluster node that has all slots.
@@ -280,6 +282,11 @@ pub(crate) fn sections(options: &Options, scripts: &Scripts) -> Vec<Section> {
             points: vec![cluster_point(options)],
         },
     ];
+    if options.storage == Storage::Keymeta {
+        for section in &mut sections {
+            with_keymeta(section);
+        }
+    }
     sections.retain(|section| options.sections.iter().any(|name| name == section.name));
     for point in sections.iter_mut().flat_map(|section| &mut section.points) {
         point.arms.retain(|arm| {
@@ -288,6 +295,25 @@ pub(crate) fn sections(options: &Options, scripts: &Scripts) -> Vec<Section> {
         });
     }
     sections
+}
+
+/// As it is with keymeta storage: the scripts have no index to share, and hash storage is one more rival.
+fn with_keymeta(section: &mut Section) {
+    section.points.retain(|point| point.writers == Writers::Module);
+    for point in &mut section.points {
+        let mut arms = Vec::new();
+        for mut arm in point.arms.drain(..) {
+            if arm.name.starts_with("Lua") {
+                arm.side = Side::Plain;
+            }
+            if section.name == "base" && arm.name.starts_with("MT") {
+                let name = format!("{}, hash storage", arm.name);
+                arms.push(Arm { side: Side::Hash, name, rival: None, ..arm.clone() });
+            }
+            arms.push(arm);
+        }
+        point.arms = arms;
+    }
 }
 
 /// GET where no module is: shows that the two servers are alike, and that the module costs plain reads nothing.
