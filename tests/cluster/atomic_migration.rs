@@ -5,6 +5,7 @@ use crate::nodes::{Cluster, entry, index_of, tag_of};
 use crate::support::aof::{AOF, Stream};
 use crate::support::client::{Args, Client, Reply, args, bulk, call, int, nil, not_modified, ok, untracked};
 use crate::support::dice::Dice;
+use crate::support::storage::{has_no_index, is_keymeta};
 use crate::support::wait;
 
 impl Cluster {
@@ -67,7 +68,7 @@ fn mtimes_move_with_their_keys() {
         assert_eq!(call!(target, "MTGET", key, 5, "WITHMTIME"), not_modified("5"), "{key}");
         assert_eq!(call!(target, "MTGET", key, 4), bulk(format!("value of {key}")), "{key}");
     }
-    assert_eq!(call!(target, "OBJECT", "ENCODING", index_of(&keys[0])), bulk("hashtable"));
+    assert!(is_keymeta() || call!(target, "OBJECT", "ENCODING", index_of(&keys[0])) == bulk("hashtable"));
     wait::until("the source to be empty", || (source.run("DBSIZE") == int(0)).then_some(()));
     // Foreign writes, reads and writes go on there.
     call!(target, "SET", keys[0], "changed");
@@ -186,6 +187,9 @@ fn under_load_without_replicas_nothing_is_lost() {
 
 #[test]
 fn while_slots_move_a_key_is_untracked_before_it_gets_a_new_value() {
+    if has_no_index("transactions of core commands") {
+        return;
+    }
     // The target gets the commands of a transaction one by one, and its replicas may show what is between them.
     let cluster = Cluster::new(2, 0, AOF);
     let keys: Vec<String> = (0..5000).map(|i| format!("{{{}}}{i}", tag_of(i % 100))).collect();

@@ -6,9 +6,13 @@ use crate::nodes::{
 use crate::support::client::{Args, Reply, args, bulk, call, error, int, ok};
 use crate::support::errors::RESERVED;
 use crate::support::server::Server;
+use crate::support::storage::has_no_index;
 
 #[test]
 fn every_slot_has_the_tag_of_the_contract() {
+    if has_no_index("the names of the indexes") {
+        return;
+    }
     let server = single();
     let mut client = server.client();
     // Known by heart, so that a fault in both implementations would show.
@@ -29,6 +33,9 @@ fn every_slot_has_the_tag_of_the_contract() {
 
 #[test]
 fn slots_of_any_bytes_are_those_of_the_server() {
+    if has_no_index("the names of the indexes") {
+        return;
+    }
     let server = single();
     let mut client = server.client();
     for key in [
@@ -72,6 +79,9 @@ fn only_the_index_of_its_own_slot_is_reserved() {
 
 #[test]
 fn another_name_of_the_index_gets_the_tag_too() {
+    if has_no_index("the names of the indexes") {
+        return;
+    }
     let server = single_with(&["mtime.index-key times"]);
     let mut client = server.client();
     assert_eq!(client.run("MTSET foo v 5"), ok());
@@ -81,6 +91,9 @@ fn another_name_of_the_index_gets_the_tag_too() {
 
 #[test]
 fn a_name_of_the_index_with_a_brace_is_refused_in_cluster_mode() {
+    if has_no_index("the names of the indexes") {
+        return;
+    }
     let builder = Server::builder().tcp().with(&["cluster-enabled yes", "mtime.index-key times{x}"]);
     let Err(log) = builder.try_start() else { panic!("the server started") };
     assert!(log.contains("mtime.index-key must not contain '{' in cluster mode"), "{log}");
@@ -92,6 +105,9 @@ fn a_name_of_the_index_with_a_brace_is_refused_in_cluster_mode() {
 
 #[test]
 fn all_indexes_are_hash_tables_also_after_a_reload() {
+    if has_no_index("the names of the indexes") {
+        return;
+    }
     let server = single();
     let mut client = server.client();
     let keys: Vec<String> = (0..200).map(|i| format!("key:{i}")).collect();

@@ -19,6 +19,7 @@ mod everything;
 mod failover;
 mod foreign_writes;
 mod keepers;
+mod keymeta;
 mod layout;
 mod mtclean;
 mod nodes;

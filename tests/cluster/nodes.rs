@@ -2,6 +2,7 @@
 
 use crate::support::client::{Args, Client, Reply, args, call, words};
 use crate::support::server::{Server, free_port};
+use crate::support::storage::is_keymeta;
 use crate::support::wait::{self, DEADLINE};
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -390,8 +391,11 @@ pub(crate) fn index_of(key: &str) -> String {
     index_of_slot(slot_of(key.as_bytes()))
 }
 
-/// The entry of a key, asked of a node that has its slot.
+/// The entry of a key, or with keymeta storage its mtime, asked of a node that has its slot.
 pub(crate) fn entry(client: &mut Client, key: &str) -> Reply {
+    if is_keymeta() {
+        return call!(client, "MTTIME", key);
+    }
     call!(client, "HGET", index_of(key), key)
 }
 
