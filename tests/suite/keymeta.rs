@@ -6,6 +6,7 @@ use crate::support::client::{
     Args, Client, Reply, args, array, bulk, call, error, int, modified, nil, not_modified, ok, untracked,
     words,
 };
+use crate::support::dice::number_of;
 use crate::support::module;
 use crate::support::server::{Builder, Server};
 use crate::support::storage::OUT_OF_RANGE;
@@ -571,19 +572,43 @@ fn a_snapshot_with_mtimes_holds_the_module_too() {
 }
 
 #[test]
+fn without_a_class_the_module_does_not_load() {
+    if !is_offered() {
+        return;
+    }
+    let others = format!("loadmodule {} all", module::listener());
+    let Err(log) = builder().with(&[&others]).try_start() else { panic!("the server started") };
+    let ours: Vec<&str> = log.lines().filter(|line| line.contains("module mtime not loaded")).collect();
+    assert_eq!(ours.len(), 1, "{log}");
+    assert!(ours[0].contains("the server refuses the class of key metadata (-4)"), "{}", ours[0]);
+    // With hash storage it needs none, and on a running server the attempt leaves nothing behind.
+    let server = Server::builder().with(&[&others, "mtime.storage hash"]).start();
+    assert_eq!(server.client().run("MTSET k v 5"), ok());
+    let server = Server::builder().without_module().with(&[&others]).start();
+    let mut client = server.client();
+    for _ in 0..2 {
+        let reply = call!(client, "MODULE", "LOADEX", module::path(), "CONFIG", "mtime.storage", "keymeta");
+        assert!(reply.is_error(), "{reply:?}");
+    }
+    assert!(client.run("MTGET k 5").is_error());
+    run_all(&mut client, &["SET k v", "APPEND k x", "SAVE"]);
+    assert_eq!(call!(client, "MODULE", "LOAD", module::path()), ok());
+}
+
+#[test]
 fn eight_bytes_a_key() {
     if !is_offered() {
         return;
     }
-    const KEYS: usize = 20_000;
+    let keys = usize::try_from(number_of("REDIS_MTIME_MEMORY_KEYS", || 20_000)).expect("a number");
     let servers = [builder().start(), builder().start()];
     let mut used = Vec::new();
     for (number, server) in servers.iter().enumerate() {
         let mut client = server.client();
         let value = "v".repeat(64);
         let before: i64 = client.info("memory", "used_memory").parse().expect("a number");
-        for keys in (0..KEYS).collect::<Vec<_>>().chunks(1000) {
-            let commands: Vec<Args> = keys
+        for chunk in (0..keys).collect::<Vec<_>>().chunks(1000) {
+            let commands: Vec<Args> = chunk
                 .iter()
                 .map(|i| {
                     let key = format!("key:{i:012}");
@@ -599,7 +624,8 @@ fn eight_bytes_a_key() {
         let after: i64 = client.info("memory", "used_memory").parse().expect("a number");
         used.push(after - before);
     }
-    let per_key = (used[1] - used[0]) / i64::try_from(KEYS).expect("small");
+    let per_key = (used[1] - used[0]) / i64::try_from(keys).expect("small");
+    println!("{per_key} bytes a key");
     // The allocator rounds; on average over the lengths of keys eight bytes remain eight bytes.
     assert!((0..=16).contains(&per_key), "{per_key} bytes a key: {used:?}");
 }

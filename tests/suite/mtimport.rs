@@ -58,6 +58,23 @@ fn only_keymeta_storage_has_it() {
 }
 
 #[test]
+fn it_is_described() {
+    let Some(server) = start() else { return };
+    let mut client = server.client();
+    let info = client.run("COMMAND INFO mtimport").into_items().remove(0).into_items();
+    assert_eq!(info[..2], [bulk("mtimport"), int(-2)]);
+    let docs = client.run("COMMAND DOCS mtimport").field("mtimport").expect("a description");
+    assert_eq!(
+        docs.field("summary"),
+        Some(bulk("Moves mtimes from an index to the keys themselves, one step at a time."))
+    );
+    for category in ["write", "slow", "mtime"] {
+        let members = call!(client, "ACL", "CAT", category).into_items();
+        assert!(members.contains(&bulk("mtimport")), "{category}");
+    }
+}
+
+#[test]
 fn without_an_index_there_is_nothing_to_do() {
     let Some(server) = start() else { return };
     let mut client = server.client();
