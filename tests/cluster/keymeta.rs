@@ -15,8 +15,23 @@ fn is_offered() -> bool {
     Server::plain().has("keymeta storage", (8, 6), (u32::MAX, 0))
 }
 
+/// Two masters, and a replica of each.
 fn cluster() -> Option<Cluster> {
-    is_offered().then(|| Cluster::new(2, 0, &[KEYMETA]))
+    is_offered().then(|| Cluster::new(2, 2, &[KEYMETA]))
+}
+
+/// As [`assert_none_is_sent`], on a master and its replica.
+#[track_caller]
+fn assert_none_is_sent_by(cluster: &Cluster, master: usize, keys: &[String], when: &str) {
+    assert_none_is_sent(&mut cluster.client(master), keys, when);
+    let replica = master + 2;
+    cluster.nodes[replica].sync_with(&cluster.nodes[master]);
+    let mut reader = cluster.client(replica);
+    assert_eq!(reader.run("READONLY"), ok());
+    wait::until("the replica to know that the slots are its master's", || {
+        (!call!(reader, "MTGET", keys[0], 0).is_error()).then_some(())
+    });
+    assert_none_is_sent(&mut reader, keys, &format!("{when}, by a replica"));
 }
 
 /// Keys in the first slots, several in each.
@@ -47,7 +62,7 @@ fn resharding_keeps_every_mtime() {
     reshard(&cluster, 0, 1, 200);
     cluster.wait_until_fine();
     let mut client = cluster.client(1);
-    assert_none_is_sent(&mut client, &keys, "after resharding");
+    assert_none_is_sent_by(&cluster, 1, &keys, "after resharding");
     assert!(call!(client, "TTL", keys[0]).into_int() > 90_000);
     cluster.check_filing();
     assert_none_is_sent(&mut client, &keys, "after a reload");
@@ -112,13 +127,13 @@ fn an_atomic_migration_keeps_every_mtime() {
         stop.store(true, Ordering::Relaxed);
     });
     let mut client = cluster.client(1);
-    assert_none_is_sent(&mut client, &keys, "after an atomic migration");
+    assert_none_is_sent_by(&cluster, 1, &keys, "after an atomic migration");
     assert!(call!(client, "TTL", keys[0]).into_int() > 90_000);
     assert_eq!(call!(client, "MTTIME", edited), nil(), "an edit drops it on either node");
     wait::until("the source to be empty", || (cluster.client(0).run("DBSIZE") == int(0)).then_some(()));
     cluster.check_filing();
     assert!(cluster.migrate_atomically(1, 0, 0, 199));
-    assert_none_is_sent(&mut cluster.client(0), &keys, "after the way back");
+    assert_none_is_sent_by(&cluster, 0, &keys, "after the way back");
 }
 
 #[test]
