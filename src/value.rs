@@ -59,12 +59,16 @@ pub(crate) enum Known {
 
 /// Looks a key and its mtime up. May make the key expire, so the index must not be open.
 pub(crate) fn find<'ctx>(ctx: &'ctx Context, name: Str<'ctx>) -> Found<'ctx> {
-    if config::storage() == Storage::Keymeta {
-        return find_known(ctx, name, Known::WithKey);
-    }
-    let database = ctx.selected_db();
-    if let Some(recent) = recent::recall(ctx, name, database) {
-        return find_known(ctx, name, Known::Recent(recent, database));
+    let known = match config::storage() {
+        Storage::Keymeta => Some(Known::WithKey),
+        Storage::Hash => {
+            let database = ctx.selected_db();
+            recent::recall(ctx, name, database).map(|recent| Known::Recent(recent, database))
+        }
+    };
+    // The only call here, so that it is made a part of this.
+    if let Some(known) = known {
+        return find_known(ctx, name, known);
     }
     let mut found = look_up(ctx, name, Lookup::Unseen);
     if let Found::String(read) = &mut found {

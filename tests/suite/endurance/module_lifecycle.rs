@@ -413,7 +413,7 @@ fn loadex_refuses_bad_settings_and_leaves_nothing_behind() {
         "CONFIG mtime.clock-unit ns",
         "CONFIG mtime.invalidate-on-write perhaps",
         "CONFIG mtime.storage disk",
-        "CONFIG mtime.storage keymeta",
+        "CONFIG mtime.storage keymeta CONFIG mtime.no-such-setting yes",
         "CONFIG mtime.no-such-setting yes",
         "CONFIG mtime.index-key good CONFIG mtime.clock-unit ns",
         "CONFIG mtime.index-key good CONFIG mtime.no-such-setting yes",
