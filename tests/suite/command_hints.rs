@@ -141,6 +141,11 @@ fn redis_cli_helps_and_completes() {
         terminal.press(&format!("{CTRL_U}help {command}\r"));
         terminal.wait_for(&summary);
         terminal.wait_for("0.1.0");
+        // What is typed before the next prompt is thrown away.
+        wait::until("the next prompt", || {
+            let shown = terminal.shown();
+            shown.rsplit_once("0.1.0").is_some_and(|(_, after)| after.contains("> ")).then_some(())
+        });
     }
     terminal.press(&format!("{CTRL_U}mtcl\t"));
     terminal.wait_for("MTCLEAN");
