@@ -105,7 +105,7 @@ impl<'ctx> Reader<'ctx> {
     ///
     /// The entry may have outlived its key: the caller looks at the key too.
     pub(crate) fn mtime(&self, key: Str<'_>) -> Option<Mtime> {
-        recent::looked_into(self.0, Home::of(key), self.1.database());
+        recent::looked_into(self.0, self.1.database());
         Mtime::parse(self.1.hash_get(key)?.as_str().as_bytes())
     }
 

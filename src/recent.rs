@@ -15,11 +15,9 @@ use std::cell::RefCell;
 use std::ffi::c_int;
 
 use crate::config;
-use crate::index::Home;
 use crate::mtime_cache::{MtimeCache, Place};
 use crate::server::main_thread::MainThread;
-use crate::server::{Context, Str};
-use crate::slots::{self, Slot};
+use crate::server::{Context, Str, context};
 use crate::stats;
 
 pub(crate) use crate::mtime_cache::Recent;
@@ -31,7 +29,8 @@ const READS_A_LOOK: u32 = 64;
 
 static STATE: MainThread<RefCell<State>> = MainThread::new(RefCell::new(State {
     cache: MtimeCache::new(),
-    looked_into: Indexes::none(),
+    looked_in: None,
+    period: 0,
     reads_left: 0,
     forget_looks_at: 0,
     changes: 0,
@@ -39,8 +38,10 @@ static STATE: MainThread<RefCell<State>> = MainThread::new(RefCell::new(State {
 
 struct State {
     cache: MtimeCache,
-    /// The indexes that were looked into lately.
-    looked_into: Indexes,
+    /// The database whose index was looked into lately.
+    looked_in: Option<u16>,
+    /// Counts the times of [`LOOK_EVERY_MS`].
+    period: u16,
     /// Reads before the next look.
     reads_left: u32,
     /// When the looks are too long ago, in milliseconds of Unix time.
@@ -49,44 +50,17 @@ struct State {
     changes: u64,
 }
 
-/// A set of indexes: of one database, or in a cluster of any slots.
-struct Indexes {
-    database: Option<u16>,
-    slots: [u64; slots::COUNT / 64],
-}
-
-impl Indexes {
-    const fn none() -> Self {
-        Self { database: None, slots: [0; slots::COUNT / 64] }
-    }
-
-    fn insert(&mut self, home: Home, database: u16) {
-        match home.slot().map(place) {
-            None => self.database = Some(database),
-            Some((word, bit)) => {
-                if let Some(word) = self.slots.get_mut(word) {
-                    *word |= bit;
-                }
-            }
-        }
-    }
-
-    fn contains(&self, home: Home, database: u16) -> bool {
-        match home.slot().map(place) {
-            None => self.database == Some(database),
-            Some((word, bit)) => self.slots.get(word).is_some_and(|word| word & bit != 0),
-        }
-    }
-}
-
-/// The word and the bit in it that stand for a slot.
-const fn place(slot: Slot) -> (usize, u64) {
-    (slot.number() / 64, 1 << (slot.number() % 64))
-}
-
 /// A moment: what was read from the index then may be kept if nothing was forgotten since.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment(u64);
+
+impl State {
+    /// What an entry is kept under besides its key: its database. In a cluster there is only one, but thousands of
+    /// indexes; to look into each of them in every period, what was kept in an earlier one does not count.
+    fn part(&self, database: c_int) -> Option<u16> {
+        if context::is_cluster() { Some(self.period) } else { u16::try_from(database).ok() }
+    }
+}
 
 /// Now.
 pub(crate) fn now(ctx: &Context) -> Moment {
@@ -95,39 +69,40 @@ pub(crate) fn now(ctx: &Context) -> Moment {
 
 /// What is known of a key without a look into the index. The caller makes sure that the key is in that database.
 pub(crate) fn recall(ctx: &Context, key: Str<'_>, database: c_int) -> Option<Recent> {
-    let database = u16::try_from(database).ok()?;
     let mut state = STATE.get(ctx).borrow_mut();
     let state = &mut *state;
-    if state.reads_left == 0
-        || !config::invalidate_on_write()
-        || !state.looked_into.contains(Home::of(key), database)
-    {
+    let part = state.part(database)?;
+    let looked = context::is_cluster() || state.looked_in == Some(part);
+    if !looked || state.reads_left == 0 || !config::invalidate_on_write() {
         return None;
     }
     state.reads_left = state.reads_left.saturating_sub(1);
-    let recent = state.cache.get(Place::of(key.as_bytes())?, database)?;
+    let recent = state.cache.get(Place::of(key.as_bytes())?, part)?;
     stats::INDEX_LOOKUPS_SAVED.count();
     Some(recent)
 }
 
 /// An index is looked into, which the server notices.
-pub(crate) fn looked_into(ctx: &Context, home: Home, database: c_int) {
-    let Ok(database) = u16::try_from(database) else { return };
+pub(crate) fn looked_into(ctx: &Context, database: c_int) {
     let mut state = STATE.get(ctx).borrow_mut();
-    state.looked_into.insert(home, database);
+    state.looked_in = u16::try_from(database).ok();
     state.reads_left = READS_A_LOOK;
 }
 
 /// The index has this about a key, as read at that moment.
 pub(crate) fn remember(ctx: &Context, key: Str<'_>, database: c_int, recent: Recent, read_at: Moment) {
-    let Ok(database) = u16::try_from(database) else { return };
     let mut state = STATE.get(ctx).borrow_mut();
     let state = &mut *state;
+    let Some(part) = state.part(database) else { return };
     if Moment(state.changes) != read_at || !config::invalidate_on_write() {
         return;
     }
     let Some(place) = Place::of(key.as_bytes()) else { return };
-    if state.cache.put(place, database, recent).is_some_and(|before| before != recent) {
+    if context::is_cluster() {
+        // What was kept of it in an earlier period.
+        state.cache.remove(place);
+    }
+    if state.cache.put(place, part, recent).is_some_and(|before| before != recent) {
         state.cache.clear();
         ctx.log_warning("an mtime differed from the one in the index, which was used; please report it");
     }
@@ -163,6 +138,7 @@ pub(crate) fn tick(ctx: &Context) {
     // Also when the clock has gone back.
     if now >= state.forget_looks_at || now.saturating_add(LOOK_EVERY_MS) < state.forget_looks_at {
         state.forget_looks_at = now.saturating_add(LOOK_EVERY_MS);
-        state.looked_into = Indexes::none();
+        state.looked_in = None;
+        state.period = state.period.wrapping_add(1);
     }
 }
