@@ -69,6 +69,9 @@ pub(crate) fn on_event(ctx: &Context, class: Class, event: &[u8], key: Str<'_>) 
     if class == Class::Generic && event == b"restore" && context::is_cluster() {
         index::forget_table_if_gone(ctx, Home::of(key));
     }
+    if tracked_keys::is_stranger(ctx, key) {
+        return;
+    }
     if index::is_own_name(ctx, key) {
         on_index_event(ctx, class, event, key);
     } else if changes_the_value(class, event)

@@ -10,12 +10,12 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::filter::{Filter, NameHash};
+use crate::filter::Filter;
 use crate::index::Home;
 use crate::server::context::Lookup;
 use crate::server::main_thread::MainThread;
 use crate::server::scan::Cursor;
-use crate::server::{Context, KeyType, OwnedStr, Str};
+use crate::server::{Context, KeyType, OwnedStr, Str, config};
 use crate::{foreign_writes, recent};
 
 /// Fields read in a tick: about half a millisecond.
@@ -52,10 +52,16 @@ struct Reading {
     cursor: Cursor,
 }
 
+/// Whether a key is certainly neither tracked nor an index. The cheapest question to ask.
+pub(crate) fn is_stranger(ctx: &Context, key: Str<'_>) -> bool {
+    let state = STATE.get(ctx).borrow();
+    state.known.as_ref().is_some_and(|known| !known.may_begin_so(key.as_bytes()))
+}
+
 /// Whether a key may have an entry, in whichever database.
 pub(crate) fn may_contain(ctx: &Context, key: Str<'_>) -> bool {
     let state = STATE.get(ctx).borrow();
-    state.known.as_ref().is_none_or(|known| known.may_contain(NameHash::of(key.as_bytes())))
+    state.known.as_ref().is_none_or(|known| known.may_contain(key.as_bytes()))
 }
 
 /// A key gets an entry, by our own doing.
@@ -63,9 +69,8 @@ pub(crate) fn insert(ctx: &Context, key: Str<'_>) {
     let mut state = STATE.get(ctx).borrow_mut();
     let state = &mut *state;
     let filters = [state.known.as_mut(), state.reading.as_mut().map(|reading| &mut reading.names)];
-    let hash = NameHash::of(key.as_bytes());
     for filter in filters.into_iter().flatten() {
-        filter.insert(hash);
+        filter.insert(key.as_bytes());
     }
 }
 
@@ -123,7 +128,8 @@ fn start(ctx: &Context) -> Reading {
         }
     });
     // Room to grow, so that a young index is not read again and again.
-    let names = Filter::expecting(names.saturating_mul(2));
+    let mut names = Filter::expecting(names.saturating_mul(2));
+    names.insert_beginning(config::index_name(ctx));
     Reading { names, database: 0, home: Home::first(), cursor: Cursor::new() }
 }
 
@@ -142,7 +148,7 @@ fn read_on(ctx: &Context, reading: &mut Reading, drops_leftovers: bool) -> bool 
             .filter(|index| index.key_type() == KeyType::Hash)
             .is_some_and(|index| {
                 reading.cursor.step(&index, |field| {
-                    names.insert(NameHash::of(field.as_bytes()));
+                    names.insert(field.as_bytes());
                     fields = fields.saturating_add(1);
                     if drops_leftovers {
                         keys.push(OwnedStr::new(field.as_bytes()));
