@@ -457,6 +457,9 @@ fn foreign(dataset: &Dataset, in_order: Option<usize>) -> Vec<Arm> {
         ["SET, no module", "SET, untracked key", "SET, invalidation off"],
         "SET, no module",
     ));
+    // Names that begin as tracked ones do take the module longer to tell.
+    let alike = Arm::new("SET, untracked, named alike", Expect::Ok, &["SET", "key:new:__rand_int__", &value]);
+    arms.push(alike.random(dataset.untracked).against("SET, no module"));
     arms.extend(variants(
         incr,
         ["INCR, no module", "INCR, untracked key", "INCR, invalidation off"],
