@@ -134,7 +134,7 @@ pub(crate) fn stream_has_our_commands() {
 fn drop_here(ctx: &Context, home: Home, key: Str<'_>) -> bool {
     // Looks before it opens the index for writing, which would create it.
     let tracked = index::Reader::open(ctx, home, Lookup::Unseen).is_some_and(|index| index.has(key));
-    tracked && index::Writer::open(ctx, home).is_ok_and(|mut index| index.remove(key))
+    tracked && index::remove(ctx, home, key)
 }
 
 fn drop_entry(ctx: &Context, home: Home, key: Str<'_>) {
@@ -264,10 +264,7 @@ fn drop_what_came_too_early(ctx: &Context, home: Home, mut tell: impl FnMut(Owne
         // Only now that the index is closed: opening a key may write to it.
         for key in keys {
             let name = key.as_str();
-            if Home::of(name) == home
-                && ctx.exists(name)
-                && index::Writer::open(ctx, home).is_ok_and(|mut index| index.remove(name))
-            {
+            if Home::of(name) == home && ctx.exists(name) && index::remove(ctx, home, name) {
                 stats::FOREIGN_WRITES_DROPPED.count();
                 tell(key);
             }

@@ -194,6 +194,11 @@ impl<'ctx> Writer<'ctx> {
     }
 }
 
+/// Drops the entry of a key from an index that need not exist, without propagation. `false` when there is none.
+pub(crate) fn remove(ctx: &Context, home: Home, key: Str<'_>) -> bool {
+    Writer::open(ctx, home).is_ok_and(|mut index| index.remove(key))
+}
+
 /// The text to store for an mtime: the client's own where it is canonical, else a new string.
 pub(crate) enum Entry<'a> {
     /// The argument itself.

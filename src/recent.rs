@@ -7,8 +7,9 @@
 //! (`mtime.invalidate-on-write no`). An entry that it answers for a moment longer than the index has it (a TTL on the
 //! index or on a field has run out, and nobody has told yet) is still true: the value has not changed.
 //!
-//! The server must see that an index is used, or it would evict it as idle. So the first read of each index in half a
-//! second, and then one in [`READS_A_LOOK`], looks into the index all the same. If the two should ever differ, that is
+//! The server must see that an index is used, or it would evict it as idle. So the first read of an index in half a second
+//! (in a cluster, with its thousands of indexes: of a key), and then one in [`READS_A_LOOK`], looks into the index all the
+//! same. If the two should ever differ, that is
 //! logged, and everything forgotten.
 
 use std::cell::RefCell;

@@ -100,21 +100,15 @@ pub(crate) fn find_known<'ctx>(ctx: &'ctx Context, name: Str<'ctx>, known: Known
 fn look_up<'ctx>(ctx: &'ctx Context, name: Str<'ctx>, lookup: Lookup) -> Found<'ctx> {
     let hit_is_counted = lookup == Lookup::Read;
     let key = ctx.open(name, lookup);
-    match key.as_ref().map_or(KeyType::Missing, Key::key_type) {
-        KeyType::String => {
-            if let Some(key) = key {
-                let length = key.length();
-                return Found::String(StringRead { ctx, name, key, length, mtime: None, hit_is_counted });
-            }
-            Found::Missing
-        }
-        other => {
-            if !hit_is_counted {
-                ctx.count_lookup(name);
-            }
-            if other == KeyType::Missing { Found::Missing } else { Found::OtherType }
-        }
+    let key_type = key.as_ref().map_or(KeyType::Missing, Key::key_type);
+    if let (KeyType::String, Some(key)) = (key_type, key) {
+        let length = key.length();
+        return Found::String(StringRead { ctx, name, key, length, mtime: None, hit_is_counted });
     }
+    if !hit_is_counted {
+        ctx.count_lookup(name);
+    }
+    if key_type == KeyType::Missing { Found::Missing } else { Found::OtherType }
 }
 
 impl StringRead<'_> {
@@ -133,15 +127,9 @@ impl StringRead<'_> {
         } else {
             Lookup::Unseen
         };
-        let moment;
-        let mtime = match index::Reader::open(self.ctx, home, lookup) {
-            Some(index) => {
-                moment = recent::now(self.ctx);
-                index.mtime(self.name)
-            }
-            None => return,
-        };
-        self.has_mtime(mtime, moment);
+        let Some(index) = index::Reader::open(self.ctx, home, lookup) else { return };
+        let moment = recent::now(self.ctx);
+        self.has_mtime(index.mtime(self.name), moment);
     }
 
     fn has_mtime(&mut self, mtime: Option<Mtime>, read_at: Moment) {

@@ -4,9 +4,16 @@ use crate::args::Step;
 use crate::errors::Refusal;
 use crate::index::{self, Home};
 use crate::server::call_reply::ScanStep;
+use crate::server::command::{Argument, Kind};
 use crate::server::context::{self, Lookup};
 use crate::server::{Context, KeyType, Str};
 use crate::slots::Slot;
+
+/// What such a command takes, as COMMAND DOCS shows it.
+pub(super) const ARGUMENTS: &[Argument] = &[
+    Argument::new(c"cursor", Kind::Integer),
+    Argument::new(c"count", Kind::Integer).after(c"COUNT").optional(),
+];
 
 /// Makes a step: gives entries with their index to `visit`, which says whether it has written. Answers the cursor to go on
 /// with, `0` at the end.

@@ -4,7 +4,7 @@ use super::index_pass;
 use crate::args;
 use crate::errors::Refusal;
 use crate::index::{self, Home};
-use crate::server::command::{Argument, Keys, Kind, Spec};
+use crate::server::command::{Keys, Spec};
 use crate::server::context::Lookup;
 use crate::server::{Arguments, Command, Context, KeyType, Str};
 use crate::stats;
@@ -23,10 +23,7 @@ impl Command for MtClean {
         since: c"0.1.0",
         keys: Keys::None,
         key_flags: 0,
-        arguments: &[
-            Argument::new(c"cursor", Kind::Integer),
-            Argument::new(c"count", Kind::Integer).after(c"COUNT").optional(),
-        ],
+        arguments: index_pass::ARGUMENTS,
     };
 
     fn run(ctx: &Context, arguments: Arguments<'_>) -> Result<(), Refusal> {
@@ -51,7 +48,7 @@ fn clean(ctx: &Context, home: Home, key: Str<'_>) -> bool {
     // Without a trace: cleaning up is no use of a key.
     let exists = Home::of(key) == home
         && ctx.open(key, Lookup::Peek).is_some_and(|key| key.key_type() == KeyType::String);
-    let removed = !exists && index::Writer::open(ctx, home).is_ok_and(|mut index| index.remove(key));
+    let removed = !exists && index::remove(ctx, home, key);
     if removed {
         ctx.propagate(|stream| stream.hdel(home.name(ctx), key));
     }

@@ -7,7 +7,7 @@ use crate::foreign_writes::OwnWrite;
 use crate::index::{self, Entry, Home};
 use crate::keymeta::{self, UNTRACKED};
 use crate::mtime::Mtime;
-use crate::server::command::{Argument, Keys, Kind, Spec};
+use crate::server::command::{Keys, Spec};
 use crate::server::context::{self, Lookup};
 use crate::server::{Arguments, Command, Context, KeyType, Str};
 use crate::{args, old_index, stats};
@@ -26,10 +26,7 @@ impl Command for MtImport {
         since: c"0.1.0",
         keys: Keys::None,
         key_flags: 0,
-        arguments: &[
-            Argument::new(c"cursor", Kind::Integer),
-            Argument::new(c"count", Kind::Integer).after(c"COUNT").optional(),
-        ],
+        arguments: index_pass::ARGUMENTS,
     };
 
     fn run(ctx: &Context, arguments: Arguments<'_>) -> Result<(), Refusal> {
@@ -77,7 +74,7 @@ fn import(ctx: &Context, home: Home, key: Str<'_>, entry: &[u8]) -> Outcome {
             opened.key_type() == KeyType::String && opened.metadata() == UNTRACKED
         });
     if !imported {
-        if drop_entry(ctx, home, key) {
+        if index::remove(ctx, home, key) {
             ctx.propagate(|stream| stream.hdel(home.name(ctx), key));
         }
         return Outcome::Dropped;
@@ -90,15 +87,11 @@ fn import(ctx: &Context, home: Home, key: Str<'_>, entry: &[u8]) -> Outcome {
     drop((own_write, opened));
     // What a read of the key replies has changed, though its value has not.
     ctx.signal_modified(key);
-    drop_entry(ctx, home, key);
+    index::remove(ctx, home, key);
     let text = Entry::new(mtime);
     ctx.propagate(|stream| {
         stream.mttouch(key, text.as_str());
         stream.hdel(home.name(ctx), key);
     });
     Outcome::Imported
-}
-
-fn drop_entry(ctx: &Context, home: Home, key: Str<'_>) -> bool {
-    index::Writer::open(ctx, home).is_ok_and(|mut index| index.remove(key))
 }

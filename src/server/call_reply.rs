@@ -33,9 +33,7 @@ impl CallReply {
     pub(super) fn text_at(&self, index: usize) -> Option<&str> {
         std::str::from_utf8(string(element(self.0?, index)?)?).ok()
     }
-}
 
-impl CallReply {
     /// Whether it is an array, be it empty.
     pub(super) fn is_array(&self) -> bool {
         self.as_ptr().is_some_and(|raw| {

@@ -1,6 +1,6 @@
 //! Who is connected, and what the ACLs say: what an unload has to know.
 
-use std::ffi::{CStr, c_int, c_longlong};
+use std::ffi::{CStr, c_longlong};
 
 use super::Context;
 use super::call_reply::CallReply;
@@ -37,20 +37,8 @@ impl Context {
 
     /// How many commands the server has called since its start, or since the count was reset.
     pub(crate) fn commands_called(&self) -> u64 {
-        // SAFETY: the context is the one of this call; the text is a constant.
-        let info = unsafe { api!(RedisModule_GetServerInfo)(self.as_ptr(), c"stats".as_ptr()) };
-        let mut error: c_int = 0;
-        // SAFETY: live information, a constant name, and a valid place to write an int to.
-        let count = unsafe {
-            api!(RedisModule_ServerInfoGetFieldUnsigned)(
-                info,
-                c"total_commands_processed".as_ptr(),
-                &raw mut error,
-            )
-        };
-        // SAFETY: live information, freed once.
-        unsafe { api!(RedisModule_FreeServerInfo)(self.as_ptr(), info) };
-        count
+        let [count] = self.info_numbers(c"stats", [c"total_commands_processed"]);
+        count.unwrap_or(0)
     }
 
     /// Whether this module has a command of that name.
@@ -58,13 +46,5 @@ impl Context {
         // SAFETY: the context is one of this module, the name ends with a NUL.
         let command = unsafe { api!(RedisModule_GetCommand)(self.as_ptr(), name.as_ptr()) };
         !command.is_null()
-    }
-
-    fn call_with(&self, command: &CStr, argument: &CStr) -> CallReply {
-        // SAFETY: the format has one `c` for one text that ends with a NUL.
-        let reply = unsafe {
-            api!(RedisModule_Call)(self.as_ptr(), command.as_ptr(), c"c".as_ptr(), argument.as_ptr())
-        };
-        CallReply::from_raw(reply)
     }
 }

@@ -271,6 +271,35 @@ impl Context {
         unsafe { api!(RedisModule_GetContextFlags)(self.as_ptr()) }.cast_unsigned()
     }
 
+    /// Calls a command with one argument.
+    pub(super) fn call_with(&self, command: &CStr, argument: &CStr) -> CallReply {
+        // SAFETY: the format has one `c` for one text that ends with a NUL.
+        let reply = unsafe {
+            api!(RedisModule_Call)(self.as_ptr(), command.as_ptr(), c"c".as_ptr(), argument.as_ptr())
+        };
+        CallReply::from_raw(reply)
+    }
+
+    /// Numbers from a section of INFO; `None` for a field that is not there, or is no number.
+    pub(super) fn info_numbers<const N: usize>(
+        &self,
+        section: &CStr,
+        fields: [&CStr; N],
+    ) -> [Option<u64>; N] {
+        // SAFETY: the context is the one of this call; the section ends with a NUL.
+        let info = unsafe { api!(RedisModule_GetServerInfo)(self.as_ptr(), section.as_ptr()) };
+        let numbers = fields.map(|field| {
+            let mut error: c_int = 0;
+            // SAFETY: live information, a name that ends with a NUL, and a valid place to write an int to.
+            let number =
+                unsafe { api!(RedisModule_ServerInfoGetFieldUnsigned)(info, field.as_ptr(), &raw mut error) };
+            (error == 0).then_some(number)
+        });
+        // SAFETY: live information, freed once.
+        unsafe { api!(RedisModule_FreeServerInfo)(self.as_ptr(), info) };
+        numbers
+    }
+
     /// The value of a core setting that is a number.
     pub(crate) fn numeric_setting(&self, name: &CStr) -> Option<usize> {
         self.setting(name)?.parse().ok()

@@ -106,6 +106,9 @@ required!(
 /// AOF and the replicas.
 const CORE_COMMANDS: [&CStr; 7] = [c"GET", c"SET", c"DEL", c"HSET", c"HDEL", c"HSCAN", c"CONFIG"];
 
+/// The name of the module.
+pub(super) const NAME: &CStr = c"mtime";
+
 /// What `lib.rs` says of the module.
 pub(crate) struct Module {
     /// Its version as a number: 10,000 major + 100 minor + patch.
@@ -120,7 +123,7 @@ fn load(ctx: *mut raw::RedisModuleCtx, argument_count: c_int, module: &Module) -
     let initialized = unsafe {
         raw::Export_RedisModule_Init(
             ctx,
-            c"mtime".as_ptr(),
+            NAME.as_ptr(),
             module.version,
             raw::REDISMODULE_APIVER_1.cast_signed(),
         )
@@ -166,7 +169,7 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
     }
     context::learn_the_server(ctx);
     // Closing a key must not signal a modification: we signal real writes ourselves. An asynchronous load is no problem,
-    // because we keep nothing about the dataset outside of it. Nor is an atomic slot migration: what it brings before the
+    // because what we know of the dataset is forgotten when it is complete. Nor is an atomic slot migration: what it brings before the
     // slot is ours comes as core commands, which we leave alone.
     // A broken payload for RESTORE must not end the server, which it does where key metadata meet it without the last one.
     let mut options = raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED

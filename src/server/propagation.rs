@@ -9,7 +9,6 @@
 //! for the one that a replica begins when it has got its master's data (Valkey 9): so a replica is taken for one that has an
 //! AOF, and looks again when it becomes a master.
 
-use std::ffi::{CStr, c_int};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use redis_module::raw;
@@ -53,19 +52,8 @@ pub(super) fn look_for_listeners(ctx: &Context) {
 
 /// In doubt, yes.
 fn may_have_replicas(ctx: &Context) -> bool {
-    // SAFETY: the context is the one of this call; the text is a constant.
-    let info = unsafe { api!(RedisModule_GetServerInfo)(ctx.as_ptr(), c"replication".as_ptr()) };
-    let field = |name: &CStr| {
-        let mut error: c_int = 0;
-        // SAFETY: live information, a constant name, and a valid place to write an int to.
-        let value =
-            unsafe { api!(RedisModule_ServerInfoGetFieldUnsigned)(info, name.as_ptr(), &raw mut error) };
-        if error == 0 { value } else { 1 }
-    };
-    let has_any = field(c"connected_slaves") != 0 || field(c"repl_backlog_active") != 0;
-    // SAFETY: live information, freed once.
-    unsafe { api!(RedisModule_FreeServerInfo)(ctx.as_ptr(), info) };
-    has_any
+    let signs = ctx.info_numbers(c"replication", [c"connected_slaves", c"repl_backlog_active"]);
+    signs.into_iter().any(|sign| sign != Some(0))
 }
 
 /// Where core commands go to.

@@ -6,12 +6,10 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::Context;
-use super::call_reply::CallReply;
+use super::load::NAME;
 
 /// Modules that are part of a server (Redis 8, Valkey 9), and neither listen to events nor keep metadata with keys.
 const BUILT_IN: [&str; 2] = ["vectorset", "lua"];
-
-const OURS: &str = "mtime";
 
 /// Whether events may be noticed. Only ever wrong towards "yes", which costs time.
 static ANY: AtomicBool = AtomicBool::new(true);
@@ -43,13 +41,10 @@ pub(super) fn may_keep_metadata() -> bool {
 
 /// In doubt, no.
 fn is_only_module(ctx: &Context) -> bool {
-    // SAFETY: the context is the one of this call; the format has a `c` for a text that ends with a NUL.
-    let reply =
-        unsafe { api!(RedisModule_Call)(ctx.as_ptr(), c"MODULE".as_ptr(), c"c".as_ptr(), c"LIST".as_ptr()) };
-    let modules = CallReply::from_raw(reply);
+    let modules = ctx.call_with(c"MODULE", c"LIST");
     // Of each module its name and more, in pairs of what it is and a value; the name comes first.
     modules.is_array()
         && (0..)
             .map_while(|number| modules.text_in_element(number, 1))
-            .all(|name| name == OURS || BUILT_IN.contains(&name))
+            .all(|name| name.as_bytes() == NAME.to_bytes() || BUILT_IN.contains(&name))
 }
