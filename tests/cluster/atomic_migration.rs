@@ -152,12 +152,7 @@ fn under_load_nothing_is_stale_or_lost() {
     }
     cluster.wait_until_fine();
     let seen = keepers.finish();
-    assert!(
-        seen.faults.is_empty(),
-        "{} faults: {:#?}",
-        seen.faults.len(),
-        &seen.faults[..seen.faults.len().min(10)]
-    );
+    seen.assert_no_faults();
     assert_eq!(seen.detours.try_again, 0, "{seen:?}");
     assert_eq!(orphans_after_cleaning(&cluster), Vec::<String>::new());
     cluster.check_replicas();
@@ -180,7 +175,7 @@ fn under_load_without_replicas_nothing_is_lost() {
         keepers.go_on_for(500);
     }
     let seen = keepers.finish();
-    assert!(seen.faults.is_empty(), "{:#?}", &seen.faults[..seen.faults.len().min(10)]);
+    seen.assert_no_faults();
     // Every key that was written with an mtime last has it: an untracked one was written plainly.
     assert!(seen.not_modified > 100, "{seen:?}");
 }

@@ -67,8 +67,7 @@ impl Cluster {
 /// What must hold after anything, once it is quiet.
 #[track_caller]
 pub(crate) fn check(cluster: &Cluster, seen: &Seen) {
-    let some = &seen.faults[..seen.faults.len().min(10)];
-    assert!(seen.faults.is_empty(), "{} faults: {some:#?}", seen.faults.len());
+    seen.assert_no_faults();
     assert_eq!(orphans_after_cleaning(cluster), Vec::<String>::new());
     cluster.wait_for_replicas();
     cluster.check_replicas();

@@ -43,6 +43,15 @@ pub(crate) struct Seen {
     pub(crate) detours: Detours,
 }
 
+impl Seen {
+    /// Fails if anything was wrong, and shows the first of it.
+    #[track_caller]
+    pub(crate) fn assert_no_faults(&self) {
+        let some = &self.faults[..self.faults.len().min(10)];
+        assert!(self.faults.is_empty(), "{} faults: {some:#?}", self.faults.len());
+    }
+}
+
 /// Clients at work.
 pub(crate) struct Keepers {
     stop: Arc<AtomicBool>,

@@ -14,11 +14,20 @@ const TRY_AGAIN: &str = "TRYAGAIN Key and mtime index may be on two nodes during
 const SLOT: usize = 12182;
 const INDEX: &str = "MY_KEYSMTIME{foo}";
 
-/// Two masters; the slot is open, on its way from node 1 to node 0.
+/// Two masters, of which node 1 has the slot.
 fn open() -> (Cluster, Client, Client) {
     let cluster = Cluster::of_masters(2);
     let (source, target) = (cluster.client(1), cluster.client(0));
     (cluster, source, target)
+}
+
+/// Writes keys with the mtime 5, and opens the slot to go from node 1 to node 0.
+#[track_caller]
+fn begin_to_move(cluster: &Cluster, source: &mut Client, keys: &[&str]) {
+    for key in keys {
+        assert_eq!(source.run(&format!("MTSET {key} v 5")), ok());
+    }
+    cluster.open_slot(SLOT, 1, 0);
 }
 
 fn ask(client: &mut Client, line: &str) -> Reply {
@@ -36,10 +45,7 @@ fn index_first_then_keys() {
         return;
     }
     let (cluster, mut source, mut target) = open();
-    for line in ["MTSET {foo}a v 5", "MTSET {foo}b v 5", "MTSET {foo}c v 5"] {
-        assert_eq!(source.run(line), ok());
-    }
-    cluster.open_slot(SLOT, 1, 0);
+    begin_to_move(&cluster, &mut source, &["{foo}a", "{foo}b", "{foo}c"]);
     assert_eq!(cluster.migrate(&[INDEX], 1, 0), ok());
     // At the source the mtimes are gone. Nobody is told "not modified", and nothing is written.
     assert_eq!(source.run("MTGET {foo}a 5 WITHMTIME"), untracked("v"));
@@ -76,10 +82,7 @@ fn keys_first_then_index() {
         return;
     }
     let (cluster, mut source, mut target) = open();
-    for line in ["MTSET {foo}a v 5", "MTSET {foo}b v 5", "MTSET {foo}c v 5"] {
-        assert_eq!(source.run(line), ok());
-    }
-    cluster.open_slot(SLOT, 1, 0);
+    begin_to_move(&cluster, &mut source, &["{foo}a", "{foo}b", "{foo}c"]);
     assert_eq!(cluster.migrate(&["{foo}a"], 1, 0), ok());
     // Its entry stays behind, and is dropped there.
     assert_eq!(entry(&mut source, "{foo}a"), nil());
@@ -136,10 +139,7 @@ fn one_migrate_of_everything_in_both_orders() {
     }
     for keys in [[INDEX, "{foo}a", "{foo}b"], ["{foo}a", "{foo}b", INDEX], ["{foo}a", INDEX, "{foo}b"]] {
         let (cluster, mut source, mut target) = open();
-        for line in ["MTSET {foo}a v 5", "MTSET {foo}b v 5"] {
-            assert_eq!(source.run(line), ok());
-        }
-        cluster.open_slot(SLOT, 1, 0);
+        begin_to_move(&cluster, &mut source, &["{foo}a", "{foo}b"]);
         assert_eq!(cluster.migrate(&keys, 1, 0), ok());
         cluster.close_slot(SLOT, 1, 0);
         for key in ["{foo}a", "{foo}b"] {
@@ -160,10 +160,7 @@ fn replicas_of_the_target_see_no_stale_entry() {
     let cluster = Cluster::new(2, 2, &[]);
     let (mut source, mut target, mut replica) = (cluster.client(1), cluster.client(0), cluster.client(2));
     assert_eq!(replica.run("READONLY"), ok());
-    for line in ["MTSET {foo}a v 5", "MTSET {foo}b v 5", "MTSET {foo}c v 5"] {
-        assert_eq!(source.run(line), ok());
-    }
-    cluster.open_slot(SLOT, 1, 0);
+    begin_to_move(&cluster, &mut source, &["{foo}a", "{foo}b", "{foo}c"]);
     let payload = source.run(&format!("DUMP {INDEX}")).into_bytes();
     assert_eq!(cluster.migrate(&["{foo}a"], 1, 0), ok());
     assert_eq!(ask(&mut target, "SET {foo}a changed"), ok());
@@ -213,10 +210,7 @@ fn with_invalidation_off_mtimes_survive_the_move() {
     }
     let cluster = Cluster::new(2, 0, &["mtime.invalidate-on-write no"]);
     let (mut source, mut target) = (cluster.client(1), cluster.client(0));
-    for line in ["MTSET {foo}a v 5", "MTSET {foo}b v 5"] {
-        assert_eq!(source.run(line), ok());
-    }
-    cluster.open_slot(SLOT, 1, 0);
+    begin_to_move(&cluster, &mut source, &["{foo}a", "{foo}b"]);
     for keys in [["{foo}a"], [INDEX], ["{foo}b"]] {
         assert_eq!(cluster.migrate(&keys, 1, 0), ok());
     }
@@ -229,10 +223,7 @@ fn with_invalidation_off_mtimes_survive_the_move() {
 #[test]
 fn multi_key_reads_of_a_slot_in_motion_are_answered_by_the_server() {
     let (cluster, mut source, mut target) = open();
-    for line in ["MTSET {foo}a v 5", "MTSET {foo}b v 5"] {
-        assert_eq!(source.run(line), ok());
-    }
-    cluster.open_slot(SLOT, 1, 0);
+    begin_to_move(&cluster, &mut source, &["{foo}a", "{foo}b"]);
     assert_eq!(cluster.migrate(&["{foo}a"], 1, 0), ok());
     let core = source.run("MGET {foo}a {foo}b");
     assert!(matches!(&core, Reply::Error(line) if line.starts_with("TRYAGAIN")), "{core:?}");
@@ -350,12 +341,7 @@ fn resharding_and_rebalancing_under_load() {
     keepers.go_on_for(2000);
     cluster.wait_until_fine();
     let seen = keepers.finish();
-    assert!(
-        seen.faults.is_empty(),
-        "{} faults: {:#?}",
-        seen.faults.len(),
-        &seen.faults[..seen.faults.len().min(10)]
-    );
+    seen.assert_no_faults();
     assert!(seen.detours.ask > 0 && seen.not_modified > 100, "{seen:?}");
     assert_eq!(orphans_after_cleaning(&cluster), Vec::<String>::new());
     cluster.check_filing();
@@ -391,12 +377,7 @@ fn keys_that_move_under_load_one_by_one() {
         std::mem::swap(&mut from, &mut to);
     }
     let seen = keepers.finish();
-    assert!(
-        seen.faults.is_empty(),
-        "{} faults: {:#?}",
-        seen.faults.len(),
-        &seen.faults[..seen.faults.len().min(10)]
-    );
+    seen.assert_no_faults();
     // What moves apart from its index is to be tried again; what has none is not.
     assert!(seen.detours.ask > 0 && (seen.detours.try_again > 0) != is_keymeta(), "{seen:?}");
     assert_eq!(orphans_after_cleaning(&cluster), Vec::<String>::new());

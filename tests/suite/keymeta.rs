@@ -10,7 +10,6 @@ use crate::support::dice::number_of;
 use crate::support::module;
 use crate::support::server::{Builder, Server};
 use crate::support::storage::OUT_OF_RANGE;
-use crate::support::wait;
 
 pub(crate) const KEYMETA: &str = "mtime.storage keymeta";
 
@@ -23,27 +22,8 @@ pub(crate) fn is_offered() -> bool {
     Server::plain().has("keymeta storage", (8, 6), (u32::MAX, 0))
 }
 
-fn start() -> Option<Server> {
+pub(crate) fn start() -> Option<Server> {
     is_offered().then(|| builder().start())
-}
-
-#[track_caller]
-fn run_all(client: &mut Client, lines: &[&str]) {
-    for line in lines {
-        let reply = client.run(line);
-        assert!(!reply.is_error(), "{line}: {reply:?}");
-    }
-}
-
-/// A rewrite of the AOF, from begin to end.
-pub(crate) fn rewrite(client: &mut Client) {
-    assert!(!client.run("BGREWRITEAOF").is_error());
-    wait::until("the rewrite of the append-only file", || {
-        let idle = client.info("persistence", "aof_rewrite_in_progress") == "0"
-            && client.info("persistence", "aof_rewrite_scheduled") == "0";
-        idle.then_some(())
-    });
-    assert_eq!(client.info("persistence", "aof_last_bgrewrite_status"), "ok");
 }
 
 #[test]
@@ -52,7 +32,7 @@ fn there_is_no_index() {
     let mut client = server.client();
     assert_eq!(client.run("CONFIG GET mtime.storage").field("mtime.storage"), Some(bulk("keymeta")));
     assert!(client.run("CONFIG SET mtime.storage hash").is_error(), "fixed while it runs");
-    run_all(&mut client, &["MTSET k v 100", "SET plain v", "MTTOUCH plain 5"]);
+    client.run_all(&["MTSET k v 100", "SET plain v", "MTTOUCH plain 5"]);
     assert_eq!(client.run("DBSIZE"), int(2));
     assert_eq!(client.run("MTCLEAN 0"), array([bulk("0"), int(0)]), "nothing to clean");
     assert_eq!(client.run("MTSET MY_KEYSMTIME v 1"), error("ERR key is reserved for the mtime index"));
@@ -62,7 +42,7 @@ fn there_is_no_index() {
 fn an_mtime_that_does_not_fit_changes_nothing() {
     let Some(server) = start() else { return };
     let mut client = server.client();
-    run_all(&mut client, &["MTSET k v 100 EX 1000", "RPUSH list a"]);
+    client.run_all(&["MTSET k v 100 EX 1000", "RPUSH list a"]);
     for mtime in [
         "4611686018427387904",
         "9223372036854775807",
@@ -99,11 +79,11 @@ fn an_mtime_that_does_not_fit_changes_nothing() {
 fn a_star_at_the_end_of_the_integers_is_out_of_range() {
     let Some(server) = start() else { return };
     let mut client = server.client();
-    run_all(&mut client, &["MTSET k v 4611686018427387903"]);
+    client.run_all(&["MTSET k v 4611686018427387903"]);
     assert_eq!(client.run("MTSET k w *"), error(OUT_OF_RANGE));
     assert_eq!(client.run("MTSET k w * NX"), nil(), "a refusal comes first");
     assert_eq!(client.run("MTGET k 0 WITHMTIME"), modified("4611686018427387903", "v"));
-    run_all(&mut client, &["MTSET k v 4611686018427387902"]);
+    client.run_all(&["MTSET k v 4611686018427387902"]);
     assert_eq!(client.run("MTSET k w *"), bulk("4611686018427387903"));
 }
 
@@ -172,7 +152,7 @@ fn what_keeps_an_mtime_and_what_drops_it() {
     for (line, keeps) in WHAT_KEEPS {
         for value in values() {
             client.run("FLUSHALL");
-            run_all(&mut client, &["MTSET other value 100"]);
+            client.run_all(&["MTSET other value 100"]);
             call!(client, "MTSET", "k", value, 100);
             run_line(&mut client, line);
             let value = client.run("GET k").into_bytes();
@@ -196,14 +176,11 @@ fn numbers_and_sketches_that_are_edited_lose_their_mtime() {
     let Some(server) = start() else { return };
     let mut client = server.client();
     for line in ["INCR k", "DECR k", "INCRBY k 5", "DECRBY k 5", "INCRBYFLOAT k 0.5"] {
-        run_all(&mut client, &["MTSET k 10 100", line]);
+        client.run_all(&["MTSET k 10 100", line]);
         assert_eq!(client.run("MTTIME k"), nil(), "{line}");
     }
     for line in ["PFADD sketch b", "PFMERGE sketch more"] {
-        run_all(
-            &mut client,
-            &["DEL sketch more", "PFADD sketch a", "PFADD more c", "MTTOUCH sketch 100", line],
-        );
+        client.run_all(&["DEL sketch more", "PFADD sketch a", "PFADD more c", "MTTOUCH sketch 100", line]);
         assert_eq!(client.run("MTTIME sketch"), nil(), "{line}");
     }
 }
@@ -219,7 +196,7 @@ fn order_is_kept_in_transactions_and_scripts() {
         (["SET k w", "MTSET k x 50 IFNEWER"], ok()),
     ] {
         for in_script in [false, true] {
-            run_all(&mut client, &["MTSET k value 100"]);
+            client.run_all(&["MTSET k value 100"]);
             let last = if in_script {
                 let call = |line: &str| format!("redis.call('{}')", line.replace(' ', "','"));
                 let script = format!("{} return {}", call(lines[0]), call(lines[1]));
@@ -282,12 +259,12 @@ fn a_replica_without_the_module_misses_the_writes_of_ours() {
     }
     let master = builder().tcp().start();
     let mut client = master.client();
-    run_all(&mut client, &["MTSET before v 100", "SET plain v"]);
+    client.run_all(&["MTSET before v 100", "SET plain v"]);
     let replica = Server::replica_of(&master, Server::builder().without_module());
     let mut reader = replica.client();
     // The snapshot it begins with it can read, without the mtimes.
     assert_eq!(reader.run("GET before"), bulk("v"));
-    run_all(&mut client, &["MTSET before w 200", "MTSET after w 200", "SET plain w", "MTDEL before"]);
+    client.run_all(&["MTSET before w 200", "MTSET after w 200", "SET plain w", "MTDEL before"]);
     replica.sync_with(&master);
     assert_eq!(reader.run("GET plain"), bulk("w"));
     assert_eq!(reader.run("EXISTS before"), int(0), "an MTDEL is a DEL");
@@ -306,7 +283,7 @@ fn a_full_sync_brings_the_mtimes() {
         let sync = format!("repl-diskless-sync {diskless}");
         let master = builder().with(&[&sync]).tcp().start();
         let mut client = master.client();
-        run_all(&mut client, &["MTSET k v 100", "MTSET ttl v 0.5 EX 1000", "SET plain v"]);
+        client.run_all(&["MTSET k v 100", "MTSET ttl v 0.5 EX 1000", "SET plain v"]);
         for load in ["disabled", "swapdb"] {
             let load = format!("repl-diskless-load {load}");
             let replica = Server::replica_of(&master, builder().with(&[&load]));
@@ -316,7 +293,7 @@ fn a_full_sync_brings_the_mtimes() {
             assert_eq!(reader.run("MTTIME plain"), nil(), "{sync} {load}");
             // It goes on as a master.
             assert_eq!(reader.run("REPLICAOF NO ONE"), ok());
-            run_all(&mut reader, &["APPEND k x", "MTSET plain w 5"]);
+            reader.run_all(&["APPEND k x", "MTSET plain w 5"]);
             assert_eq!(reader.run("MTTIME k"), nil());
             assert_eq!(reader.run("MTGET plain 5"), nil());
         }
@@ -347,10 +324,7 @@ fn what_is_on_disk() {
             call!(client, "MTSET", key, "v", mtime, "EX", 100_000);
         }
         call!(client, "MTSET", b"\0\xff\r\n", b"\0", 7);
-        run_all(
-            &mut client,
-            &["MTSET touched v 1", "MTTOUCH touched 2", "MTSET edited v 1", "APPEND edited x"],
-        );
+        client.run_all(&["MTSET touched v 1", "MTTOUCH touched 2", "MTSET edited v 1", "APPEND edited x"]);
         let check = |client: &mut Client, when: &str| {
             for (key, mtime) in all {
                 assert_eq!(call!(client, "MTTIME", key), bulk(mtime), "{way}, {when}: {key}");
@@ -367,7 +341,7 @@ fn what_is_on_disk() {
         } else {
             assert_eq!(client.run("DEBUG LOADAOF"), ok());
             check(&mut client, "DEBUG LOADAOF");
-            rewrite(&mut client);
+            client.rewrite_aof();
             assert_eq!(client.run("DEBUG LOADAOF"), ok());
             check(&mut client, "DEBUG LOADAOF of a rewritten file");
         }
@@ -395,7 +369,7 @@ pub(crate) fn restart_on(server: Server, directives: &[&str], with_module: bool)
 fn dump_and_restore_carry_the_mtime() {
     let Some(server) = start() else { return };
     let mut client = server.client();
-    run_all(&mut client, &["MTSET k v 100", "SET plain p", "MTSET target t 500"]);
+    client.run_all(&["MTSET k v 100", "SET plain p", "MTSET target t 500"]);
     let tracked = client.run("DUMP k").into_bytes();
     let plain = client.run("DUMP plain").into_bytes();
     assert_eq!(call!(client, "RESTORE", "copy", 0, tracked), ok());
@@ -417,9 +391,9 @@ fn migrate_carries_the_mtime() {
     }
     let (source, target) = (builder().tcp().start(), builder().tcp().start());
     let mut client = source.client();
-    run_all(&mut client, &["MTSET a v 100", "MTSET b v 0.5 EX 1000", "SET plain v"]);
+    client.run_all(&["MTSET a v 100", "MTSET b v 0.5 EX 1000", "SET plain v"]);
     let mut there = target.client();
-    run_all(&mut there, &["MTSET plain old 700", "MTSET b old 700"]);
+    there.run_all(&["MTSET plain old 700", "MTSET b old 700"]);
     let reply = call!(
         client,
         "MIGRATE",
@@ -446,7 +420,7 @@ fn migrate_carries_the_mtime() {
 fn broken_payloads_are_refused_or_untracked() {
     let Some(server) = start() else { return };
     let mut client = server.client();
-    run_all(&mut client, &["DEBUG SET-SKIP-CHECKSUM-VALIDATION 1"]);
+    client.run_all(&["DEBUG SET-SKIP-CHECKSUM-VALIDATION 1"]);
     call!(client, "MTSET", "k", "v", "1700000000123");
     let good = client.run("DUMP k").into_bytes();
     // Opcode, number of classes, then the class in four bytes with its version in the lowest five bits but three.
@@ -489,14 +463,14 @@ fn without_invalidation_only_the_servers_own_drops_remain() {
         ("RENAME k a ; RENAME a k", false),
         ("COPY k a ; RENAME a k", false),
     ] {
-        run_all(&mut client, &["DEL a k", "MTSET k value 100"]);
+        client.run_all(&["DEL a k", "MTSET k value 100"]);
         run_line(&mut client, line);
         let mtime = client.run("MTTIME k");
         assert_eq!(mtime, if keeps { bulk("100") } else { nil() }, "{line}");
     }
-    run_all(&mut client, &["CONFIG SET mtime.invalidate-on-write yes", "MTSET k value 100", "APPEND k x"]);
+    client.run_all(&["CONFIG SET mtime.invalidate-on-write yes", "MTSET k value 100", "APPEND k x"]);
     assert_eq!(client.run("MTTIME k"), nil());
-    run_all(&mut client, &["CONFIG SET mtime.invalidate-on-write no", "MTSET k value 100", "APPEND k x"]);
+    client.run_all(&["CONFIG SET mtime.invalidate-on-write no", "MTSET k value 100", "APPEND k x"]);
     assert_eq!(client.run("MTTIME k"), bulk("100"));
 }
 
@@ -512,12 +486,12 @@ fn the_module_goes_as_long_as_no_key_had_an_mtime() {
     };
     for _ in 0..3 {
         assert_eq!(load(&mut client), ok());
-        run_all(&mut client, &["SET k v", "MTGET k 5", "APPEND k x"]);
+        client.run_all(&["SET k v", "MTGET k 5", "APPEND k x"]);
         assert_eq!(client.run("MODULE UNLOAD mtime"), ok());
-        run_all(&mut client, &["SAVE", "APPEND k x"]);
+        client.run_all(&["SAVE", "APPEND k x"]);
     }
     assert_eq!(load(&mut client), ok());
-    run_all(&mut client, &["MTSET k v 5", "FLUSHALL"]);
+    client.run_all(&["MTSET k v 5", "FLUSHALL"]);
     let reply = client.run("MODULE UNLOAD mtime");
     assert!(reply.is_error(), "{reply:?}");
     assert!(
@@ -525,7 +499,7 @@ fn the_module_goes_as_long_as_no_key_had_an_mtime() {
         "{}",
         server.log()
     );
-    run_all(&mut client, &["MTSET k v 5", "SAVE", "DEBUG RELOAD"]);
+    client.run_all(&["MTSET k v 5", "SAVE", "DEBUG RELOAD"]);
     assert_eq!(client.run("MTGET k 5"), nil(), "it goes on as before");
 }
 
@@ -555,7 +529,7 @@ fn an_unknown_setting_does_not_take_the_server_down() {
         ok(),
         "the class was given back"
     );
-    run_all(&mut client, &["MTSET k v 5", "SAVE"]);
+    client.run_all(&["MTSET k v 5", "SAVE"]);
 }
 
 #[test]
@@ -564,7 +538,7 @@ fn a_snapshot_with_mtimes_holds_the_module_too() {
         return;
     }
     let mut server = builder().start();
-    run_all(&mut server.client(), &["MTSET k v 5", "SAVE"]);
+    server.client().run_all(&["MTSET k v 5", "SAVE"]);
     server.restart();
     let mut client = server.client();
     assert!(client.run("MODULE UNLOAD mtime").is_error());
@@ -591,7 +565,7 @@ fn without_a_class_the_module_does_not_load() {
         assert!(reply.is_error(), "{reply:?}");
     }
     assert!(client.run("MTGET k 5").is_error());
-    run_all(&mut client, &["SET k v", "APPEND k x", "SAVE"]);
+    client.run_all(&["SET k v", "APPEND k x", "SAVE"]);
     assert_eq!(call!(client, "MODULE", "LOAD", module::path()), ok());
 }
 
@@ -635,11 +609,11 @@ fn readers_see_every_change_as_with_hash_storage() {
     let Some(server) = start() else { return };
     let mut client = server.client();
     let mut other = server.client();
-    run_all(&mut client, &["MTSET k v 100"]);
+    client.run_all(&["MTSET k v 100"]);
     // WATCH sees MTSET and MTTOUCH.
     for line in ["MTSET k w 200", "MTTOUCH k 300", "MTDEL k"] {
         assert_eq!(client.run("WATCH k"), ok());
-        run_all(&mut other, &[line]);
+        other.run_all(&[line]);
         assert_eq!(client.pipeline(&["MULTI", "PING", "EXEC"].map(words)).pop(), Some(nil()), "{line}");
     }
     assert_eq!(client.run("MTGET k 5 WITHMTIME"), Reply::Nil);

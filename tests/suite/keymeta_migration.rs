@@ -1,6 +1,6 @@
 //! From hash storage to keymeta storage and back, as docs/migration.md has it.
 
-use crate::keymeta::{KEYMETA, builder, is_offered, restart_on, rewrite};
+use crate::keymeta::{KEYMETA, builder, is_offered, restart_on};
 use crate::support::client::{Client, bulk, call, int, nil, not_modified, ok, untracked};
 use crate::support::dataset::INDEX;
 use crate::support::lua::Scripts;
@@ -11,14 +11,6 @@ use std::path::Path;
 
 const HASH: &str = "mtime.storage hash";
 const SNAPSHOT: &[&str] = &["save 1000000 1000000"];
-
-#[track_caller]
-fn run_all(client: &mut Client, lines: &[&str]) {
-    for line in lines {
-        let reply = client.run(line);
-        assert!(!reply.is_error(), "{line}: {reply:?}");
-    }
-}
 
 fn import(client: &mut Client) {
     let mut cursor = bulk("0");
@@ -54,19 +46,19 @@ fn from_the_scripts_to_hash_to_keymeta_and_back() {
             format!("{}.5", 1000 + i).as_bytes(),
         ));
     }
-    run_all(&mut client, &["SAVE"]);
+    client.run_all(&["SAVE"]);
 
     // Hash storage reads them.
     let server = restart_on(server, &[&[HASH], SNAPSHOT].concat(), true);
     let mut client = server.client();
     assert_eq!(client.run("MTGET lua:7 1007.5 WITHMTIME"), not_modified("1007.5"));
-    run_all(&mut client, &["MTSET hash v 5000 EX 100000", "SET plain v", "SET lua:0 overwritten", "SAVE"]);
+    client.run_all(&["MTSET hash v 5000 EX 100000", "SET plain v", "SET lua:0 overwritten", "SAVE"]);
 
     // Keymeta storage takes them over.
     let server = restart_on(server, &[&[KEYMETA], SNAPSHOT].concat(), true);
     let mut client = server.client();
     assert_eq!(client.run("MTGET hash 5000 WITHMTIME"), untracked("v"));
-    run_all(&mut client, &["SET lua:1 overwritten"]);
+    client.run_all(&["SET lua:1 overwritten"]);
     import(&mut client);
     assert_eq!(call!(client, "EXISTS", INDEX), int(0));
     let check = |client: &mut Client, what: &str| {
@@ -84,7 +76,7 @@ fn from_the_scripts_to_hash_to_keymeta_and_back() {
         assert!(client.run("TTL hash").into_int() > 90_000, "{what}");
     };
     check(&mut client, "imported");
-    run_all(&mut client, &["SAVE"]);
+    client.run_all(&["SAVE"]);
 
     // Back, by the script.
     let script = export_script();
@@ -97,7 +89,7 @@ fn from_the_scripts_to_hash_to_keymeta_and_back() {
     }
     assert_eq!(call!(client, "HLEN", INDEX), int(299));
     // While the hash is there, what is overwritten loses its entry.
-    run_all(&mut client, &["MTSET late v 5", "SAVE"]);
+    client.run_all(&["MTSET late v 5", "SAVE"]);
     let server = restart_on(server, &[&[HASH], SNAPSHOT].concat(), true);
     check(&mut server.client(), "exported by the script");
     assert_eq!(server.client().run("MTTIME late"), nil(), "written after the export");
@@ -114,26 +106,25 @@ fn back_to_hash_storage_by_the_append_only_file() {
     let mut client = server.client();
     for database in [0, 5] {
         call!(client, "SELECT", database);
-        run_all(
-            &mut client,
-            &[
-                "MTSET a v 100",
-                "MTSET b v 0.5 EX 100000",
-                "SET plain v",
-                "MTSET overwritten v 100",
-                "SET overwritten w",
-            ],
-        );
+        client.run_all(&[
+            "MTSET a v 100",
+            "MTSET b v 0.5 EX 100000",
+            "SET plain v",
+            "MTSET overwritten v 100",
+            "SET overwritten w",
+        ]);
     }
-    run_all(&mut client, &["CONFIG SET aof-use-rdb-preamble no", "CONFIG SET appendonly yes"]);
-    wait::until("the first rewrite", || {
-        (client.info("persistence", "aof_rewrite_in_progress") == "0").then_some(())
-    });
+    client.run_all(&["CONFIG SET aof-use-rdb-preamble no", "CONFIG SET appendonly yes"]);
+    client.wait_for_rewrite();
     // What comes after the rewrite is in the file as it was sent.
-    run_all(
-        &mut client,
-        &["MTSET later v 7", "SET b w", "MTSET edited v 7", "APPEND edited x", "SELECT 0", "MTTOUCH plain 9"],
-    );
+    client.run_all(&[
+        "MTSET later v 7",
+        "SET b w",
+        "MTSET edited v 7",
+        "APPEND edited x",
+        "SELECT 0",
+        "MTTOUCH plain 9",
+    ]);
     wait::until("the file to be written", || {
         (client.info("persistence", "aof_pending_bio_fsync") == "0").then_some(())
     });
@@ -157,7 +148,7 @@ fn back_to_hash_storage_by_the_append_only_file() {
         }
         call!(client, "SELECT", 0);
         assert_eq!(call!(client, "HGET", INDEX, "a"), bulk("100"));
-        rewrite(&mut client);
+        client.rewrite_aof();
         server.restart();
     }
     let server = restart_on(server, &aof, false);
@@ -172,23 +163,20 @@ fn a_replica_with_the_other_storage_is_never_stale() {
     }
     let master = builder().tcp().start();
     let mut client = master.client();
-    run_all(&mut client, &["MTSET before v 100"]);
+    client.run_all(&["MTSET before v 100"]);
     let replica = Server::replica_of(&master, Server::builder().with(&[HASH]));
     let mut reader = replica.client();
     assert_eq!(reader.run("MTGET before 100 WITHMTIME"), untracked("v"));
-    run_all(
-        &mut client,
-        &[
-            "MTSET a v 100",
-            "MTSET b v 100",
-            "MTSET c v 100",
-            "MTSET stays v 100",
-            "SET a w",
-            "APPEND b w",
-            "RENAME c d",
-            "SET c w",
-        ],
-    );
+    client.run_all(&[
+        "MTSET a v 100",
+        "MTSET b v 100",
+        "MTSET c v 100",
+        "MTSET stays v 100",
+        "SET a w",
+        "APPEND b w",
+        "RENAME c d",
+        "SET c w",
+    ]);
     replica.sync_with(&master);
     assert_eq!(reader.run("MTGET stays 100 WITHMTIME"), not_modified("100"));
     for (key, value) in [("a", "w"), ("b", "vw"), ("c", "w"), ("d", "v")] {
@@ -198,9 +186,9 @@ fn a_replica_with_the_other_storage_is_never_stale() {
     // The other way round.
     let master = Server::builder().with(&[HASH]).tcp().start();
     let mut client = master.client();
-    run_all(&mut client, &["MTSET k v 100"]);
+    client.run_all(&["MTSET k v 100"]);
     let replica = Server::replica_of(&master, builder());
-    run_all(&mut client, &["MTSET a v 100", "MTSET b v 100", "SET a w"]);
+    client.run_all(&["MTSET a v 100", "MTSET b v 100", "SET a w"]);
     replica.sync_with(&master);
     let mut reader = replica.client();
     for key in ["k", "a", "b"] {
@@ -208,7 +196,7 @@ fn a_replica_with_the_other_storage_is_never_stale() {
         assert_eq!(call!(reader, "MTGET", key, 100, "WITHMTIME"), untracked(value), "{key}");
     }
     assert_eq!(reader.run("REPLICAOF NO ONE"), ok());
-    run_all(&mut reader, &["SET b w"]);
+    reader.run_all(&["SET b w"]);
     import(&mut reader);
     assert_eq!(reader.run("MTGET k 100 WITHMTIME"), not_modified("100"));
     assert_eq!(reader.run("MTTIME a"), nil());

@@ -1,6 +1,6 @@
 //! `MTIMPORT cursor [COUNT n]`: from an index to the keys, and what may happen meanwhile.
 
-use crate::keymeta::{builder, is_offered, rewrite};
+use crate::keymeta::{builder, is_offered, start};
 use crate::support::aof::{AOF, Stream};
 use crate::support::client::{
     Args, Client, Reply, args, array, bulk, call, error, int, nil, not_modified, ok, untracked, words,
@@ -10,18 +10,6 @@ use crate::support::errors::{NO_HASH, SYNTAX, wrong_arity};
 use crate::support::lua::Scripts;
 use crate::support::server::Server;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-fn start() -> Option<Server> {
-    is_offered().then(|| builder().start())
-}
-
-#[track_caller]
-fn run_all(client: &mut Client, lines: &[&str]) {
-    for line in lines {
-        let reply = client.run(line);
-        assert!(!reply.is_error(), "{line}: {reply:?}");
-    }
-}
 
 /// What a pass did: mtimes moved, entries left, the most that one call moved.
 #[derive(Debug, PartialEq, Default)]
@@ -88,7 +76,7 @@ fn without_an_index_there_is_nothing_to_do() {
 fn errors_change_nothing() {
     let Some(server) = start() else { return };
     let mut client = server.client();
-    run_all(&mut client, &["SET k v", "HSET MY_KEYSMTIME k 5"]);
+    client.run_all(&["SET k v", "HSET MY_KEYSMTIME k 5"]);
     for (line, expected) in [
         ("MTIMPORT", wrong_arity("mtimport")),
         ("MTIMPORT x", "ERR invalid cursor".to_owned()),
@@ -99,7 +87,7 @@ fn errors_change_nothing() {
         assert_eq!(client.run(line), error(&expected), "{line}");
     }
     assert_eq!(client.run("MTTIME k"), nil());
-    run_all(&mut client, &["SET MY_KEYSMTIME x"]);
+    client.run_all(&["SET MY_KEYSMTIME x"]);
     assert_eq!(client.run("MTIMPORT 0"), error(NO_HASH));
 }
 
@@ -107,19 +95,16 @@ fn errors_change_nothing() {
 fn each_entry_goes_its_way() {
     let Some(server) = start() else { return };
     let mut client = server.client();
-    run_all(
-        &mut client,
-        &[
-            "SET plain v",
-            "SET ttl v EX 1000",
-            "SET number 42",
-            "MTSET newer v 500",
-            "RPUSH list a",
-            "SET large v",
-            "SET negative v",
-            "SET garbage v",
-        ],
-    );
+    client.run_all(&[
+        "SET plain v",
+        "SET ttl v EX 1000",
+        "SET number 42",
+        "MTSET newer v 500",
+        "RPUSH list a",
+        "SET large v",
+        "SET negative v",
+        "SET garbage v",
+    ]);
     let long = "x".repeat(300);
     call!(client, "SET", "long", long);
     call!(client, "SET", b"\0\xff", "v");
@@ -195,7 +180,7 @@ fn a_foreign_write_before_the_pass_takes_the_entry_away() {
         let mut server = builder().with(&["appendonly yes", "appendfsync always"]).start();
         let mut client = server.client();
         let fill = |client: &mut Client| {
-            run_all(client, &["FLUSHALL", "SET src plain"]);
+            client.run_all(&["FLUSHALL", "SET src plain"]);
             for key in ["a", "b", "c", "d", "e", "f", "untouched"] {
                 call!(client, "SET", key, 10);
                 call!(client, "HSET", INDEX, key, 100);
@@ -206,10 +191,15 @@ fn a_foreign_write_before_the_pass_takes_the_entry_away() {
             server.restart();
             client = server.client();
         }
-        run_all(
-            &mut client,
-            &["SET a new", "APPEND b x", "DEL c", "SET c new", "RENAME src d", "INCR e", "COPY a f REPLACE"],
-        );
+        client.run_all(&[
+            "SET a new",
+            "APPEND b x",
+            "DEL c",
+            "SET c new",
+            "RENAME src d",
+            "INCR e",
+            "COPY a f REPLACE",
+        ]);
         let done = pass(&mut client, 1000);
         assert_eq!(done.moved, 1, "{done:?}");
         for key in ["a", "b", "c", "d", "e", "f"] {
@@ -221,7 +211,7 @@ fn a_foreign_write_before_the_pass_takes_the_entry_away() {
         let scripts = Scripts::load(&mut client);
         client.call(&scripts.write(b"a", b"lua", b"200"));
         client.call(&scripts.write(b"b", b"lua", b"200"));
-        run_all(&mut client, &["SET b plain"]);
+        client.run_all(&["SET b plain"]);
         pass(&mut client, 1000);
         assert_eq!(client.run("MTGET a 200 WITHMTIME"), not_modified("200"));
         assert_eq!(client.run("MTGET b 200 WITHMTIME"), untracked("plain"));
@@ -238,8 +228,8 @@ fn it_is_propagated_as_what_it_did() {
     let replica = Server::replica_of(&master, builder());
     let mut client = master.client();
     let mut stream = Stream::of(&master);
-    run_all(&mut client, &["SET k v", "HSET MY_KEYSMTIME k 1e2 gone 5 other -0.5", "SET other v"]);
-    run_all(&mut client, &["HSET MY_KEYSMTIME other -0.5"]);
+    client.run_all(&["SET k v", "HSET MY_KEYSMTIME k 1e2 gone 5 other -0.5", "SET other v"]);
+    client.run_all(&["HSET MY_KEYSMTIME other -0.5"]);
     stream.take();
     assert_eq!(client.run("MTIMPORT 0"), array([bulk("0"), int(1), int(1)]));
     let lines = stream.take();
@@ -255,7 +245,7 @@ fn it_is_propagated_as_what_it_did() {
     assert!(replica.client().run("MTIMPORT 0").is_error(), "a replica has no say");
     master.restart();
     assert_eq!(master.client().run("MTTIME k"), bulk("100"));
-    rewrite(&mut master.client());
+    master.client().rewrite_aof();
     master.restart();
     assert_eq!(master.client().run("MTTIME k"), bulk("100"));
 }
@@ -269,7 +259,7 @@ fn each_database_and_each_name() {
     let mut client = server.client();
     for database in [0, 3] {
         call!(client, "SELECT", database);
-        run_all(&mut client, &["SET k v", "HSET times k 5", "HSET MY_KEYSMTIME k 7"]);
+        client.run_all(&["SET k v", "HSET times k 5", "HSET MY_KEYSMTIME k 7"]);
     }
     assert_eq!(pass(&mut client, 10).moved, 1);
     assert_eq!(client.run("MTTIME k"), bulk("5"));
@@ -281,10 +271,10 @@ fn each_database_and_each_name() {
 fn it_runs_in_transactions_and_scripts() {
     let Some(server) = start() else { return };
     let mut client = server.client();
-    run_all(&mut client, &["SET k v", "HSET MY_KEYSMTIME k 5"]);
+    client.run_all(&["SET k v", "HSET MY_KEYSMTIME k 5"]);
     let replies = client.pipeline(&["MULTI", "MTIMPORT 0", "MTGET k 5", "EXEC"].map(words));
     assert_eq!(replies[3], array([array([bulk("0"), int(1), int(0)]), nil()]));
-    run_all(&mut client, &["SET k v", "HSET MY_KEYSMTIME k 6"]);
+    client.run_all(&["SET k v", "HSET MY_KEYSMTIME k 6"]);
     let script = "redis.call('MTIMPORT', 0) return redis.call('MTTIME', KEYS[1])";
     assert_eq!(call!(client, "EVAL", script, 1, "k"), bulk("6"));
 }
@@ -293,11 +283,11 @@ fn it_runs_in_transactions_and_scripts() {
 fn the_user_must_be_allowed_to_use_the_index() {
     let Some(server) = start() else { return };
     let mut client = server.client();
-    run_all(&mut client, &["SET k v", "HSET MY_KEYSMTIME k 5", "ACL SETUSER some on nopass ~k +@all"]);
+    client.run_all(&["SET k v", "HSET MY_KEYSMTIME k 5", "ACL SETUSER some on nopass ~k +@all"]);
     let mut other = server.client();
     assert_eq!(other.run("AUTH some any"), ok());
     assert_eq!(other.run("MTIMPORT 0"), error("NOPERM No permissions to access a key"));
-    run_all(&mut client, &["ACL SETUSER some ~MY_KEYSMTIME"]);
+    client.run_all(&["ACL SETUSER some ~MY_KEYSMTIME"]);
     assert_eq!(other.run("MTIMPORT 0"), array([bulk("0"), int(1), int(0)]));
 }
 

@@ -98,17 +98,6 @@ fn assert_same(client: &mut Client, before: &Seen, after: &str) {
     assert_tables(client, after);
 }
 
-fn rewrite(client: &mut Client) {
-    let reply = client.run("BGREWRITEAOF");
-    assert!(!reply.is_error(), "{reply:?}");
-    wait_for_rewrite(client);
-}
-
-fn wait_for_rewrite(client: &mut Client) {
-    client.wait_for_children();
-    assert_eq!(client.info("persistence", "aof_last_bgrewrite_status"), "ok");
-}
-
 fn survives(way: &str, directives: &[&str]) {
     let mut dice = Dice::new();
     let mut server = Server::with(directives);
@@ -124,7 +113,7 @@ fn survives(way: &str, directives: &[&str]) {
     if is_aof {
         assert_eq!(client.run("DEBUG LOADAOF"), ok());
         assert_same(&mut client, &before, "DEBUG LOADAOF");
-        rewrite(&mut client);
+        client.rewrite_aof();
         assert_eq!(client.run("DEBUG LOADAOF"), ok());
         assert_same(&mut client, &before, "DEBUG LOADAOF of a rewritten file");
         call!(client, "MTSET", "after the rewrite", "v", 77);
@@ -144,7 +133,7 @@ fn survives(way: &str, directives: &[&str]) {
     assert_eq!(digest(&mut client), before.digest, "{way}, without the module");
     // A server without the module keeps the data in its own way too.
     if is_aof {
-        rewrite(&mut client);
+        client.rewrite_aof();
     } else {
         assert_eq!(client.run("SAVE"), ok());
     }
@@ -182,7 +171,7 @@ fn a_rewrite_under_load_loses_nothing() {
             client.run("BGREWRITEAOF");
             client.pipeline(&workload.commands(&mut dice, 3000));
         }
-        wait_for_rewrite(&mut client);
+        client.wait_for_rewrite();
         let (before, checksum) = (databases(&mut client), digest(&mut client));
         let ways = if is_keymeta() { &[false][..] } else { &[false, true] };
         for without_module in ways.iter().copied() {
@@ -226,7 +215,7 @@ fn an_aof_switched_on_later_begins_with_what_was_there() {
     client.pipeline(&workload.commands(&mut dice, 3000));
     assert_eq!(client.run("CONFIG SET appendonly yes"), ok());
     client.pipeline(&workload.commands(&mut dice, 3000));
-    wait_for_rewrite(&mut client);
+    client.wait_for_rewrite();
     client.pipeline(&workload.commands(&mut dice, 3000));
     assert_eq!(client.run("CONFIG REWRITE"), ok());
     let before = digest(&mut client);

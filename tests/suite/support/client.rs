@@ -376,6 +376,30 @@ impl Client {
         });
     }
 
+    /// A rewrite of the AOF, from begin to end.
+    #[track_caller]
+    pub(crate) fn rewrite_aof(&mut self) {
+        let reply = self.run("BGREWRITEAOF");
+        assert!(!reply.is_error(), "{reply:?}");
+        self.wait_for_rewrite();
+    }
+
+    /// Waits until a rewrite of the AOF has ended well.
+    #[track_caller]
+    pub(crate) fn wait_for_rewrite(&mut self) {
+        self.wait_for_children();
+        assert_eq!(self.info("persistence", "aof_last_bgrewrite_status"), "ok");
+    }
+
+    /// Runs lines of which none may fail.
+    #[track_caller]
+    pub(crate) fn run_all(&mut self, lines: &[&str]) {
+        for line in lines {
+            let reply = self.run(line);
+            assert!(!reply.is_error(), "{line}: {reply:?}");
+        }
+    }
+
     /// The server's clock in microseconds since 1970.
     #[track_caller]
     pub(crate) fn clock_us(&mut self) -> i64 {
