@@ -59,15 +59,16 @@ pub(crate) enum Origin {
 
 impl Expiry {
     /// The moment of expiry in milliseconds of Unix time, by the arithmetic of SET (`getExpireMillisecondsOrReply`):
-    /// an amount that is not positive, or overflows, is refused; a moment in the past is not.
-    pub(crate) fn deadline(self, now_ms: i64) -> Result<Option<i64>, Refusal> {
+    /// an amount that is not positive, or overflows, is refused; a moment in the past is not. The clock is read only for
+    /// what counts from now: that takes longer than everything else here.
+    pub(crate) fn deadline(self, now_ms: impl FnOnce() -> i64) -> Result<Option<i64>, Refusal> {
         let Self::Set { amount, unit, from } = self else { return Ok(None) };
         let in_ms = match unit {
             TimeUnit::Seconds => amount.checked_mul(1000),
             TimeUnit::Milliseconds => Some(amount),
         };
         let deadline = match from {
-            Origin::Now => in_ms.and_then(|in_ms| in_ms.checked_add(now_ms)),
+            Origin::Now => in_ms.and_then(|in_ms| in_ms.checked_add(now_ms())),
             Origin::Epoch => in_ms,
         };
         match deadline {
@@ -361,10 +362,10 @@ mod tests {
 
     #[test]
     fn a_deadline_is_reckoned_as_set_does() {
-        let ttl = |amount, unit, from| Expiry::Set { amount, unit, from }.deadline(1_000_000);
+        let ttl = |amount, unit, from| Expiry::Set { amount, unit, from }.deadline(|| 1_000_000);
         use Origin::{Epoch, Now};
         use TimeUnit::{Milliseconds, Seconds};
-        assert_eq!(Expiry::Keep.deadline(1), Ok(None));
+        assert_eq!(Expiry::Keep.deadline(|| 1), Ok(None));
         assert_eq!(ttl(10, Seconds, Now), Ok(Some(1_010_000)));
         assert_eq!(ttl(10, Milliseconds, Now), Ok(Some(1_000_010)));
         assert_eq!(ttl(10, Seconds, Epoch), Ok(Some(10_000)));
@@ -430,7 +431,7 @@ mod tests {
             let arguments = || arguments.iter().map(Vec::as_slice);
             let _ = get(arguments());
             if let Ok(set) = set(arguments()) {
-                let _ = set.expiry.deadline(1_700_000_000_000);
+                let _ = set.expiry.deadline(|| 1_700_000_000_000);
             }
             let _ = touch(arguments());
             let _ = delete(arguments());

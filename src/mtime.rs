@@ -55,9 +55,13 @@ impl Mtime {
         }
     }
 
-    /// Whether `text` is the canonical text of this mtime.
+    /// Whether `text`, which this mtime was parsed from, is its canonical text.
     pub(crate) fn is_canonical(self, text: &[u8]) -> bool {
-        self.with_text(|canonical| canonical == text)
+        match self.0 {
+            // Printing it to compare would take five times as long. Only the least may be rounded, from below the range.
+            Number::Integer(integer) if integer > i64::MIN => is_plain_integer(text),
+            _ => self.with_text(|canonical| canonical == text),
+        }
     }
 
     /// This mtime and one; the next number above where one is lost in rounding. `None` past the f64 range.
@@ -194,6 +198,14 @@ fn parse_integer(text: &[u8]) -> Literal {
     }
     let value = if negative { Some(value) } else { value.checked_neg() };
     value.map_or(Literal::NoInteger, Literal::Integer)
+}
+
+/// Whether a number is written as an integer, and without a needless zero or sign.
+fn is_plain_integer(text: &[u8]) -> bool {
+    match text.strip_prefix(b"-").unwrap_or(text) {
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => text == b"0",
+    }
 }
 
 fn parse_fraction(text: &[u8]) -> Option<Mtime> {

@@ -64,7 +64,7 @@ impl Command for MtSet {
         };
         let key = key_argument(ctx, arguments)?;
         let request = args::set(arguments.bytes_from(2))?;
-        let deadline = request.expiry.deadline(ctx.now_ms())?;
+        let deadline = request.expiry.deadline(|| ctx.now_ms())?;
         if let NewMtime::Given(mtime) = request.mtime {
             storage::admit(mtime)?;
         }
