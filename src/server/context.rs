@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed};
 use redis_module::raw;
 
 use super::call_reply::{CallReply, ScanStep};
+use super::detached::DetachedContext;
 use super::key::READ;
-use super::{Key, KeyType, OwnedStr, Str, subscribers};
+use super::{Key, KeyType, OwnedStr, Str, kept_reply, subscribers};
 use crate::slots::Slot;
 
 /// The context of a command or an event. Lives as long as the call that brought it.
@@ -133,8 +134,10 @@ impl Context {
 
     /// Replies `OK`.
     pub(crate) fn reply_ok(&self) {
-        // SAFETY: the context is the one of this call; the text is a constant.
-        unsafe { api!(RedisModule_ReplyWithSimpleString)(self.as_ptr(), c"OK".as_ptr()) };
+        if !kept_reply::send_ok(self) {
+            // SAFETY: the context is the one of this call; the text is a constant.
+            unsafe { api!(RedisModule_ReplyWithSimpleString)(self.as_ptr(), c"OK".as_ptr()) };
+        }
     }
 
     /// Replies an integer.
@@ -250,19 +253,22 @@ impl Context {
     /// Whether a key that does not exist may be created here. Not while its slot is moved from or to another node, key
     /// by key: it may exist on that one. Only for keys that do not exist.
     pub(crate) fn may_create(&self, key: Str<'_>) -> bool {
-        // A detached context has a client of its own, so that the ASKING of ours does not count.
-        // SAFETY: the context is the one of this command.
-        let detached = unsafe { api!(RedisModule_GetDetachedThreadSafeContext)(self.as_ptr()) };
+        // It has a client of its own, so that the ASKING of ours does not count.
+        let detached = DetachedContext::new(self);
         // The server checks the slot as for a command of a client, then finds nothing to delete. Unlike a read this counts
         // no miss.
         // SAFETY: the format has an `s` for each of the two live strings.
         let reply = unsafe {
-            api!(RedisModule_Call)(detached, c"HDEL".as_ptr(), c"ss".as_ptr(), key.as_ptr(), key.as_ptr())
+            api!(RedisModule_Call)(
+                detached.as_ptr(),
+                c"HDEL".as_ptr(),
+                c"ss".as_ptr(),
+                key.as_ptr(),
+                key.as_ptr(),
+            )
         };
         let is_served = !reply.is_null();
         drop(CallReply::from_raw(reply));
-        // SAFETY: just made, and nothing of it is left.
-        unsafe { api!(RedisModule_FreeThreadSafeContext)(detached) };
         is_served
     }
 
@@ -395,4 +401,4 @@ pub(super) fn learn_the_server(ctx: &Context) {
 
 const WRITE: c_int = raw::REDISMODULE_WRITE.cast_signed();
 const NO_TOUCH: c_int = raw::REDISMODULE_OPEN_KEY_NOTOUCH.cast_signed();
-const OK: c_int = 0;
+pub(super) const OK: c_int = 0;

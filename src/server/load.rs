@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
-use super::{Context, command, config, context, events, info, keymeta, propagation, subscribers};
+use super::{Context, command, config, context, events, info, kept_reply, keymeta, propagation, subscribers};
 use crate::config::{Storage, invalidate_on_write, storage};
 use crate::stats;
 
@@ -149,6 +149,7 @@ fn release(ctx: &Context) {
     crate::tracked_keys::forget(ctx);
     crate::recent::release(ctx);
     crate::foreign_writes::forget(ctx);
+    kept_reply::release(ctx);
     config::release();
 }
 
@@ -203,6 +204,7 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
     }
     propagation::look_for_listeners(ctx);
     subscribers::look(ctx);
+    kept_reply::prepare(ctx);
     // Loaded into a running server: the index may be there already.
     crate::storage::dataset_has_come(ctx);
     // It looks how many commands were called.

@@ -93,6 +93,23 @@ fn unloading_leaves_plain_data() {
     assert_eq!(client.run("DBSIZE"), int(2));
 }
 
+/// The reply `OK` is made once, by a core command that may be missing.
+#[test]
+fn mtset_answers_ok_where_unwatch_was_renamed_away() {
+    for lines in [&[][..], &["rename-command UNWATCH \"\""]] {
+        let server = Server::builder().with(lines).start();
+        let mut client = server.client();
+        for _ in 0..3 {
+            assert_eq!(client.run("MTSET k v 5"), ok(), "{lines:?}");
+        }
+        assert_eq!(client.run("MULTI"), ok());
+        client.run("MTSET k v 6");
+        client.run("MTSET k v 7");
+        assert_eq!(client.run("EXEC"), Reply::Array(vec![ok(), ok()]), "{lines:?}");
+        assert_eq!(call!(client, "EVAL", "return redis.call('MTSET', KEYS[1], 'v', '8')", 1, "k"), ok());
+    }
+}
+
 #[test]
 fn the_log_of_a_good_start_has_no_warning_of_ours() {
     let server = Server::start();
