@@ -104,6 +104,11 @@ impl NameHash {
     pub(crate) const fn index(self, count: usize) -> usize {
         (self.0 >> 32) as usize & count.wrapping_sub(1)
     }
+
+    /// A byte of other bits than those of [`Self::index`], for up to 2^24 places.
+    pub(crate) const fn byte(self) -> u8 {
+        self.0.to_be_bytes()[0]
+    }
 }
 
 #[cfg(test)]

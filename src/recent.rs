@@ -9,16 +9,20 @@
 //!
 //! The server must see that an index is used, or it would evict it as idle. So the first read of an index in half a second
 //! (in a cluster, with its thousands of indexes: of a key), and then one in [`READS_A_LOOK`], looks into the index all the
-//! same. If the two should ever differ, that is
-//! logged, and everything forgotten.
+//! same. If the two should ever differ, that is logged, and everything forgotten.
+//!
+//! What takes most of the time of a read is to wait for memory. So the CPU is told early where it will have to look: in
+//! the cache, and from what was kept there, at the value. That is a hint: an address that is no longer right does no harm.
 
 use std::cell::RefCell;
 use std::ffi::c_int;
 
 use crate::config;
-use crate::mtime_cache::{MtimeCache, Place};
+use crate::mtime::Mtime;
+use crate::mtime_cache::{Address, MtimeCache, Place};
+use crate::server::context::may_be_embedded;
 use crate::server::main_thread::MainThread;
-use crate::server::{Context, Str, context};
+use crate::server::{Context, Key, Str, context, cpu};
 use crate::stats;
 
 pub(crate) use crate::mtime_cache::Recent;
@@ -63,6 +67,14 @@ impl State {
     }
 }
 
+/// What is to be kept of an open key, which holds a string.
+pub(crate) fn of(key: &Key<'_>, mtime: Mtime) -> Recent {
+    let is_raw = !may_be_embedded(key.length());
+    // Only of raw values, whose encoding that leaves alone.
+    let value_at = if is_raw { Address::of(key.raw_string()) } else { Address::NONE };
+    Recent { mtime, is_raw, value_at }
+}
+
 /// Now.
 pub(crate) fn now(ctx: &Context) -> Moment {
     Moment(STATE.get(ctx).borrow().changes)
@@ -81,6 +93,21 @@ pub(crate) fn recall(ctx: &Context, key: Str<'_>, database: c_int) -> Option<Rec
     let recent = state.cache.get(Place::of(key.as_bytes())?, part)?;
     stats::INDEX_LOOKUPS_SAVED.count();
     Some(recent)
+}
+
+/// A key will soon be asked for.
+pub(crate) fn expect(ctx: &Context, key: Str<'_>) {
+    let state = STATE.get(ctx).borrow();
+    if state.cache.is_empty() {
+        return;
+    }
+    if let Some((tags, [first, second])) =
+        Place::of(key.as_bytes()).and_then(|place| state.cache.lines(place))
+    {
+        cpu::prefetch(tags);
+        cpu::prefetch(first);
+        cpu::prefetch(second);
+    }
 }
 
 /// An index is looked into, which the server notices.
@@ -103,7 +130,7 @@ pub(crate) fn remember(ctx: &Context, key: Str<'_>, database: c_int, recent: Rec
         // What was kept of it in an earlier period.
         state.cache.remove(place);
     }
-    if state.cache.put(place, part, recent).is_some_and(|before| before != recent) {
+    if state.cache.put(place, part, recent).is_some_and(|before| !before.agrees(recent)) {
         state.cache.clear();
         ctx.log_warning("an mtime differed from the one in the index, which was used; please report it");
     }

@@ -9,7 +9,7 @@ use crate::keymeta;
 use crate::mtime::Mtime;
 use crate::recent::{self, Moment, Recent};
 use crate::server::context::{Lookup, may_be_embedded};
-use crate::server::{Context, Key, KeyType, Str};
+use crate::server::{Context, Key, KeyType, Str, cpu};
 use crate::stats;
 
 /// A key as a read finds it.
@@ -81,7 +81,10 @@ pub(crate) fn find<'ctx>(ctx: &'ctx Context, name: Str<'ctx>) -> Found<'ctx> {
 pub(crate) fn find_known<'ctx>(ctx: &'ctx Context, name: Str<'ctx>, known: Known) -> Found<'ctx> {
     // A value that was raw is still, or its mtime would be forgotten. So GET will not be asked for it.
     let lookup = match known {
-        Known::Recent(Recent { is_raw: true, .. }, _) => Lookup::Read,
+        Known::Recent(Recent { is_raw: true, value_at, .. }, _) => {
+            cpu::prefetch_at(value_at.number());
+            Lookup::Read
+        }
         _ => Lookup::Unseen,
     };
     let mut found = look_up(ctx, name, lookup);
@@ -135,7 +138,7 @@ impl StringRead<'_> {
     fn has_mtime(&mut self, mtime: Option<Mtime>, read_at: Moment) {
         self.mtime = mtime;
         if let Some(mtime) = mtime {
-            let recent = Recent { mtime, is_raw: !self.is_short() };
+            let recent = recent::of(&self.key, mtime);
             recent::remember(self.ctx, self.name, self.key.database(), recent, read_at);
         }
     }

@@ -6,6 +6,7 @@ use super::{KEY, SINCE, key_argument};
 use crate::args::{self, Shape};
 use crate::errors::Refusal;
 use crate::freshness::{self, Freshness};
+use crate::recent;
 use crate::server::command::{Argument, Keys, Spec};
 use crate::server::{Arguments, Command, Context};
 use crate::stats;
@@ -38,6 +39,7 @@ impl Command for MtGet {
             return Err(Refusal::WrongArity);
         }
         let key = key_argument(ctx, arguments)?;
+        recent::expect(ctx, key);
         let request = args::get(arguments.bytes_from(1))?;
         match value::find(ctx, key).string()? {
             None => reply_missing(ctx),

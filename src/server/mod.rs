@@ -39,6 +39,7 @@ pub(crate) mod clients;
 pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod context;
+pub(crate) mod cpu;
 mod detached;
 pub(crate) mod events;
 pub(crate) mod info;
