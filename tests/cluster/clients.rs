@@ -1,7 +1,7 @@
 //! Cluster clients of real ecosystems, without a special setting: they find the key of each command by themselves.
 
+use crate::cluster_manager::reshard;
 use crate::nodes::Cluster;
-use crate::resharding::reshard;
 use redis::cluster::ClusterClient;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

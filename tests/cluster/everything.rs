@@ -1,10 +1,10 @@
 //! Everything at once, in an order that a seed decides: slots that move in both ways, failovers of all kinds, reloads and
 //! cleaning, while clients write with and without mtimes, keys expire, and replicas are read.
 
+use crate::cluster_manager::reshard;
 use crate::failover::check;
 use crate::keepers::{Keepers, Work};
 use crate::nodes::Cluster;
-use crate::resharding::reshard;
 use crate::support::client::ok;
 use crate::support::dice::{Dice, number_of};
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 //! and value and mtime stay together on every node at every moment.
 
 use crate::keepers::{Keepers, Seen, Work, orphans_after_cleaning};
-use crate::nodes::Cluster;
+use crate::nodes::{Cluster, FAILS_QUICKLY};
 use crate::support::client::{call, error, ok};
 use crate::support::dice::Dice;
 use crate::support::wait;
@@ -116,7 +116,7 @@ fn a_master_that_was_cut_off_comes_back() {
 
 #[test]
 fn without_a_majority_writes_are_refused_as_core_commands_are() {
-    let mut cluster = Cluster::of_masters(3);
+    let mut cluster = Cluster::new(3, 0, FAILS_QUICKLY);
     assert_eq!(cluster.client(2).run("MTSET foo v 5"), ok());
     cluster.nodes[0].kill();
     cluster.nodes[1].kill();

@@ -1,7 +1,7 @@
 //! Keymeta storage in a cluster: an mtime goes where its key goes, and nothing is sent that was not modified.
 
+use crate::cluster_manager::reshard;
 use crate::nodes::{Cluster, all, check_filing, index_of, single_with, tag_of};
-use crate::resharding::reshard;
 use crate::support::client::{
     Args, Client, Reply, args, array, bulk, call, int, nil, not_modified, ok, untracked,
 };

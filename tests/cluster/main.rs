@@ -14,10 +14,12 @@
 
 mod atomic_migration;
 mod clients;
+mod cluster_manager;
 mod commands;
 mod everything;
 mod failover;
 mod foreign_writes;
+mod half_moved;
 mod keepers;
 mod keymeta;
 mod layout;

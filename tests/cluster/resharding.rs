@@ -1,13 +1,13 @@
 //! Slots that move key by key (SETSLOT and MIGRATE): never a stale answer, never a stop. The worst is a value that is sent
 //! once more, and a write that is to be tried again.
 
+use crate::cluster_manager::{rebalance, reshard};
 use crate::keepers::{Keepers, Work, orphans_after_cleaning};
-use crate::nodes::{Cluster, all, entry, index_of};
+use crate::nodes::{Cluster, FAILS_QUICKLY, all, entry, index_of};
 use crate::support::client::{Client, Reply, bulk, call, error, int, nil, ok, untracked, words};
 use crate::support::dice::Dice;
 use crate::support::storage::{has_no_index, is_keymeta};
 use crate::support::wait;
-use std::process::{Command, Stdio};
 
 const TRY_AGAIN: &str = "TRYAGAIN Key and mtime index may be on two nodes during rehashing of slot";
 /// In the upper half of the slots; MY_KEYSMTIME{foo} is its index.
@@ -266,60 +266,6 @@ fn a_node_that_loses_a_slot_with_keys_in_it_lives_on() {
     cluster.check_filing();
 }
 
-/// Runs redis-cli's cluster manager. `Err` with what it said when it fails, which for our sake it must not.
-fn try_cluster_manager(arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new("redis-cli")
-        .arg("--cluster")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("redis-cli runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let stopped = ["BUSYKEY", "Target key exists"].iter().any(|fault| said.contains(fault));
-    assert!(!stopped, "redis-cli --cluster {arguments:?}:\n{said}");
-    if output.status.success() && !said.contains("[ERR]") {
-        return Ok(());
-    }
-    Err(format!(
-        "redis-cli --cluster {arguments:?}: {}\n{said}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    ))
-}
-
-/// As [`try_cluster_manager`]; a failure shows what it said.
-pub(crate) fn cluster_manager(arguments: &[&str]) {
-    try_cluster_manager(arguments).unwrap_or_else(|failure| panic!("{failure}"));
-}
-
-/// Moves slots from one node to another as an operator does.
-pub(crate) fn reshard(cluster: &Cluster, from: usize, to: usize, slots: usize) {
-    let address = format!("127.0.0.1:{}", cluster.nodes[from].port());
-    let (from, to, slots) = (cluster.id(from), cluster.id(to), slots.to_string());
-    let moved = try_cluster_manager(&[
-        "reshard",
-        &address,
-        "--cluster-from",
-        &from,
-        "--cluster-to",
-        &to,
-        "--cluster-slots",
-        &slots,
-        "--cluster-yes",
-    ]);
-    match moved {
-        Ok(()) => {}
-        // Valkey wants a replica to know of every slot, and one that has just come back does not yet. Then the slot is
-        // left open, half moved, for an operator to mend; so is one whose marks a failover has brought back.
-        Err(failure) if failure.contains("NOREPLICAS") || failure.contains("slots are open") => {
-            eprintln!("a slot was left open, and is mended");
-            cluster.wait_for_replicas();
-            cluster_manager(&["fix", &address]);
-        }
-        Err(failure) => panic!("{failure}"),
-    }
-}
-
 #[test]
 fn resharding_and_rebalancing_under_load() {
     let mut dice = Dice::new();
@@ -330,14 +276,7 @@ fn resharding_and_rebalancing_under_load() {
     keepers.go_on_for(500);
     reshard(&cluster, 2, 0, 500);
     keepers.go_on_for(500);
-    cluster_manager(&[
-        "rebalance",
-        &format!("127.0.0.1:{}", cluster.nodes[0].port()),
-        "--cluster-threshold",
-        "1",
-        "--cluster-pipeline",
-        "3",
-    ]);
+    rebalance(&cluster);
     keepers.go_on_for(2000);
     cluster.wait_until_fine();
     let seen = keepers.finish();
@@ -346,6 +285,41 @@ fn resharding_and_rebalancing_under_load() {
     assert_eq!(orphans_after_cleaning(&cluster), Vec::<String>::new());
     cluster.check_filing();
     eprintln!("{seen:?}");
+}
+
+/// What a busy machine does to a cluster: a node stands still for longer than the node timeout, the others are down until
+/// it is back, and redis-cli ends with a slot half moved.
+#[test]
+fn a_reshard_that_was_stopped_under_load_is_mended_and_goes_on() {
+    const MOVED: usize = 1250;
+    let mut dice = Dice::new();
+    // The fourth has no key of the clients: what they had sent it while it stood still, it would execute later.
+    let cluster = Cluster::new(4, 0, FAILS_QUICKLY);
+    let work = Work { slots: 100, ..UNDER_LOAD };
+    let keepers = Keepers::at(&cluster, work, &mut dice);
+    keepers.go_on_for(1000);
+    let stops = std::thread::scope(|scope| {
+        let mover = scope.spawn(|| reshard(&cluster, 0, 1, MOVED));
+        wait::until("the first slot to move", || (cluster.try_owner(1, 0) == Some(1)).then_some(()));
+        cluster.nodes[3].freeze();
+        for number in [0, 1] {
+            let mut client = cluster.client(number);
+            wait::until("the cluster to be down", || {
+                client.run("CLUSTER INFO").into_text().contains("cluster_state:fail").then_some(())
+            });
+        }
+        cluster.nodes[3].thaw();
+        mover.join().expect("the slots have moved")
+    });
+    assert!(stops > 0, "redis-cli was not stopped");
+    keepers.go_on_for(1000);
+    cluster.wait_until_fine();
+    assert!((0..MOVED).all(|slot| slot % 25 != 0 || cluster.owner(0, slot) == 1));
+    let seen = keepers.finish();
+    seen.assert_no_faults();
+    assert!(seen.detours.ask > 0 && seen.detours.down > 0, "{seen:?}");
+    assert_eq!(orphans_after_cleaning(&cluster), Vec::<String>::new());
+    cluster.check_filing();
 }
 
 #[test]
