@@ -1,6 +1,5 @@
 //! The limits that the project holds itself to, against what was measured.
 
-use crate::options::Storage;
 use crate::report::{Results, Row};
 use crate::stats::Summary;
 
@@ -16,81 +15,32 @@ pub(crate) struct Limit {
 }
 
 /// Only what was measured; an arm left out gives no line.
-pub(crate) fn limits(results: &Results, storage: Storage) -> Vec<Limit> {
+pub(crate) fn limits(results: &Results) -> Vec<Limit> {
     let mut limits = Limits { results, lines: Vec::new() };
-
-    let (modified, not_modified, foreign) = match storage {
-        Storage::Hash => (1.45, 1.40, 1.25),
-        Storage::Keymeta => (1.25, 1.20, 1.08),
-    };
-    limits.cpu("MTGET modified against GET", ("base", "64 B"), "MTGET, modified", "GET", modified);
-    limits.cpu(
-        "MTGET not modified against GET",
-        ("base", "64 B"),
-        "MTGET, not modified",
-        "GET",
-        not_modified,
-    );
-    limits.cpu("MTGET modified against GET, 20-byte value", ("value", "20 B"), "MTGET, modified", "GET", 2.0);
-    for verdict in ["modified", "not modified"] {
-        limits.rate(
-            &format!("MTGET {verdict} against the Lua read"),
-            ("base", "64 B"),
-            &format!("MTGET, {verdict}"),
-            &format!("Lua read, {verdict}"),
-            2.7,
-        );
+    for storage in [HASH, KEYMETA] {
+        limits.of(&storage);
     }
-    limits.rate("MTGET modified against GET, 16 KiB", ("value", "16 KiB"), "MTGET, modified", "GET", 0.93);
-    limits.rate(
-        "MTGET not modified against GET, 16 KiB",
-        ("value", "16 KiB"),
-        "MTGET, not modified",
-        "GET",
-        5.5,
-    );
-    limits.cpu("MTSET against SET", ("base", "64 B"), "MTSET", "SET", 1.9);
-    limits.cpu("MTSET against hash storage", ("base", "64 B"), "MTSET", "MTSET, hash storage", 1.0);
-    limits.rate("MTSET against the Lua write", ("base", "64 B"), "MTSET", "Lua write", 2.2);
-    limits.index_sizes();
-    for verdict in ["modified", "not modified"] {
-        for (than, reference) in [
-            ("one of 100 pipelined MTGET", format!("100 pipelined MTGET, {verdict}")),
-            ("one MTGET at pipeline 16", format!("MTGET, {verdict}")),
-        ] {
-            limits.cpu(
-                &format!("a key of an MTMGET of 100, {verdict}, against {than}"),
-                ("batch", "64 B"),
-                &format!("MTMGET of 100, {verdict}"),
-                &reference,
-                0.5,
-            );
-        }
+    limits.cpu("MTSET against hash storage, keymeta", ("base", "64 B"), "MTSET, keymeta", "MTSET", 1.0);
+    for label in ["1,000,000 keys", "1,000,000 keys, scripts write too"] {
+        limits.foreign(label, &HASH);
     }
-    for verdict in ["modified", "not modified"] {
-        limits.cpu(
-            &format!("WITHMTIME against without, {verdict}"),
-            ("batch", "64 B"),
-            &format!("MTGET WITHMTIME, {verdict}"),
-            &format!("MTGET, {verdict}"),
-            1.10,
-        );
-    }
-    for (label, also) in
-        [("1,000,000 keys", ""), ("1,000,000 keys, scripts write too", ", scripts write too")]
-    {
-        for command in ["SET", "INCR", "DEL"] {
-            limits.cpu(
-                &format!("{command} of untracked keys against no module, index of 1,000,000{also}"),
-                ("foreign", label),
-                &format!("{command}, untracked key"),
-                &format!("{command}, no module"),
-                if command == "SET" { foreign } else { 1.25 },
-            );
-        }
-    }
+    limits.foreign("1,000,000 keys", &KEYMETA);
     limits.lines
 }
+
+/// What differs between the storages.
+struct Of {
+    /// Of the names of arms.
+    suffix: &'static str,
+    /// CPU time of a read as a multiple of GET's.
+    modified: f64,
+    not_modified: f64,
+    /// Of a SET of an untracked key as a multiple of that without the module.
+    foreign: f64,
+}
+
+const HASH: Of = Of { suffix: "", modified: 1.45, not_modified: 1.40, foreign: 1.25 };
+const KEYMETA: Of = Of { suffix: ", keymeta", modified: 1.25, not_modified: 1.20, foreign: 1.08 };
 
 struct Limits<'a> {
     results: &'a Results,
@@ -98,6 +48,66 @@ struct Limits<'a> {
 }
 
 impl Limits<'_> {
+    fn of(&mut self, storage: &Of) {
+        let suffix = storage.suffix;
+        let named = |name: &str| format!("{name}{suffix}");
+        let (modified, not_modified) = (&named("MTGET, modified"), &named("MTGET, not modified"));
+        let base = ("base", "64 B");
+        self.cpu(&named("MTGET modified against GET"), base, modified, "GET", storage.modified);
+        self.cpu(&named("MTGET not modified against GET"), base, not_modified, "GET", storage.not_modified);
+        let small = ("value", "20 B");
+        self.cpu(&named("MTGET modified against GET, 20-byte value"), small, modified, "GET", 2.0);
+        for verdict in ["modified", "not modified"] {
+            self.rate(
+                &named(&format!("MTGET {verdict} against the Lua read")),
+                base,
+                &named(&format!("MTGET, {verdict}")),
+                &format!("Lua read, {verdict}"),
+                2.7,
+            );
+        }
+        let large = ("value", "16 KiB");
+        self.rate(&named("MTGET modified against GET, 16 KiB"), large, modified, "GET", 0.93);
+        self.rate(&named("MTGET not modified against GET, 16 KiB"), large, not_modified, "GET", 5.5);
+        self.cpu(&named("MTSET against SET"), base, &named("MTSET"), "SET", 1.9);
+        self.rate(&named("MTSET against the Lua write"), base, &named("MTSET"), "Lua write", 2.2);
+        self.index_sizes(suffix);
+        let batch = ("batch", "64 B");
+        for verdict in ["modified", "not modified"] {
+            let mtmget = named(&format!("MTMGET of 100, {verdict}"));
+            for (than, reference) in [
+                ("one of 100 pipelined MTGET", named(&format!("100 pipelined MTGET, {verdict}"))),
+                ("one MTGET at pipeline 16", named(&format!("MTGET, {verdict}"))),
+            ] {
+                let what = named(&format!("a key of an MTMGET of 100, {verdict}, against {than}"));
+                self.cpu(&what, batch, &mtmget, &reference, 0.5);
+            }
+        }
+        for verdict in ["modified", "not modified"] {
+            self.cpu(
+                &named(&format!("WITHMTIME against without, {verdict}")),
+                batch,
+                &named(&format!("MTGET WITHMTIME, {verdict}")),
+                &named(&format!("MTGET, {verdict}")),
+                1.10,
+            );
+        }
+    }
+
+    fn foreign(&mut self, label: &str, storage: &Of) {
+        let suffix = storage.suffix;
+        let also = if label.ends_with("scripts write too") { ", scripts write too" } else { "" };
+        for command in ["SET", "INCR", "DEL"] {
+            self.cpu(
+                &format!("{command} of untracked keys against no module, index of 1,000,000{also}{suffix}"),
+                ("foreign", label),
+                &format!("{command}, untracked key{suffix}"),
+                &format!("{command}, no module"),
+                if command == "SET" { storage.foreign } else { 1.25 },
+            );
+        }
+    }
+
     fn cpu(&mut self, what: &str, place: (&str, &str), arm: &str, reference: &str, most: f64) {
         if let Some((row, reference)) = self.rows(place, arm, reference) {
             let measured = row.cpu.median / reference.cpu.median;
@@ -122,8 +132,9 @@ impl Limits<'_> {
     }
 
     /// The dearest against the cheapest index, where the same few keys are asked for.
-    fn index_sizes(&mut self) {
+    fn index_sizes(&mut self, suffix: &str) {
         for arm in ["MTGET, modified", "MTGET, not modified", "MTSET"] {
+            let arm = format!("{arm}{suffix}");
             let rows = self.results.rows.iter().filter(|row| row.section == "index" && row.arm.name == arm);
             let rows: Vec<&Row> = rows.filter(|row| !row.label.ends_with("all asked for")).collect();
             if rows.len() < 2 {

@@ -43,13 +43,18 @@ fn cpu_list(text: &str) -> Vec<usize> {
     cpus
 }
 
-/// CPU model and number of CPUs.
-pub(crate) fn cpu() -> String {
+/// Model of the CPU.
+pub(crate) fn cpu_model() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model =
         info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
-    let count = info.lines().filter(|line| line.starts_with("processor")).count();
-    format!("{}, {count} CPUs seen", model.map_or(std::env::consts::ARCH, |(_, model)| model))
+    model.map_or(std::env::consts::ARCH, |(_, model)| model).to_owned()
+}
+
+/// CPUs that are there, whoever may use them.
+pub(crate) fn cpus() -> usize {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    info.lines().filter(|line| line.starts_with("processor")).count()
 }
 
 /// Kernel release.

@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::Result;
-use crate::workload::SECTIONS;
+use crate::sections::SECTIONS;
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
@@ -9,26 +9,23 @@ Measures the module against plain commands and the Lua scripts on a private serv
 
 Usage: cargo bench --bench compare -- [options]      (or: make bench BENCH=\"options\")
 
-  --sections A,B   only these tables: base value pipeline index batch foreign cluster
+  --sections A,B   only these tables: base value hits pipeline index connections batch foreign cluster memtier
   --arms A,B       only arms whose name contains one of these texts; ratios need their reference
   --runs N         runs of each arm, in turn with the others (5)
-  --seconds S      length of one run (0.7)
-  --storage S      mtime.storage of the module: hash (the default) or keymeta, beside which hash storage is measured
-  --huge           also an index of 10,000,000 keys (7 GB of memory)
+  --seconds S      length of one run (0.5)
+  --no-latency     only throughput, CPU and bytes, no runs at a fixed rate
+  --huge           also an index of 10,000,000 keys (10 GB of memory)
   --quick          the base table only, in short runs: about 10 seconds
   --smoke          every table on little data, one very short run: does the benchmark itself work?
   --check          exit 1 when a limit is not met or an arm could not run
-  --out DIRECTORY  where report.md and report.csv go (target/bench)
+  --out DIRECTORY  where report.md and the raw data go: runs.csv latency.csv histogram.csv meta.csv (target/bench)
 
-Environment: REDIS_MTIME_MODULE (the .so, target/release/libredis_mtime.so), REDIS_SERVER, REDIS_BENCHMARK.
+Where the server offers mtime.storage keymeta, the module is measured in both storages. The section memtier needs
+memtier_benchmark.
+
+Environment: REDIS_MTIME_MODULE (the .so, target/release/libredis_mtime.so), REDIS_SERVER, REDIS_BENCHMARK,
+MEMTIER_BENCHMARK.
 ";
-
-/// `mtime.storage` of the server with the module.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Storage {
-    Hash,
-    Keymeta,
-}
 
 /// What the user asked for.
 pub(crate) struct Options {
@@ -36,7 +33,7 @@ pub(crate) struct Options {
     pub(crate) arms: Vec<String>,
     pub(crate) runs: usize,
     pub(crate) seconds: f64,
-    pub(crate) storage: Storage,
+    pub(crate) latency: bool,
     pub(crate) huge: bool,
     pub(crate) quick: bool,
     pub(crate) smoke: bool,
@@ -52,8 +49,8 @@ impl Options {
             sections: SECTIONS.map(str::to_owned).into(),
             arms: Vec::new(),
             runs: 5,
-            seconds: 0.7,
-            storage: Storage::Hash,
+            seconds: 0.5,
+            latency: true,
             huge: false,
             quick: false,
             smoke: false,
@@ -75,13 +72,7 @@ impl Options {
                 "--arms" => options.arms = list(&value()?),
                 "--runs" => options.runs = value()?.parse::<usize>()?.max(1),
                 "--seconds" => options.seconds = value()?.parse()?,
-                "--storage" => {
-                    options.storage = match value()?.as_str() {
-                        "hash" => Storage::Hash,
-                        "keymeta" => Storage::Keymeta,
-                        other => return Err(format!("unknown storage {other}; known: hash keymeta").into()),
-                    }
-                }
+                "--no-latency" => options.latency = false,
                 "--out" => options.out = PathBuf::from(value()?),
                 "--huge" => options.huge = true,
                 "--check" => options.check = true,
@@ -89,6 +80,7 @@ impl Options {
                     options.quick = true;
                     options.sections = vec!["base".to_owned()];
                     options.seconds = 0.2;
+                    options.latency = false;
                 }
                 "--smoke" => {
                     options.smoke = true;

@@ -7,6 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+/// How a null looks.
+pub(crate) const NULL: &[u8] = b"$-1\r\n";
+
 /// One connection, RESP2.
 pub(crate) struct Client {
     stream: BufReader<UnixStream>,
@@ -24,10 +27,19 @@ impl Client {
     pub(crate) fn call<A: Borrow<str>>(&mut self, arguments: &[A]) -> io::Result<Vec<u8>> {
         let mut command = Vec::new();
         encode(&mut command, arguments);
-        self.stream.get_mut().write_all(&command)?;
-        let mut reply = Vec::new();
-        self.read_reply(&mut reply)?;
-        Ok(reply)
+        Ok(self.call_encoded(&command, 1)?.concat())
+    }
+
+    /// Sends what [`encode`] has put into `commands` at once, and returns the bytes of each reply.
+    pub(crate) fn call_encoded(&mut self, commands: &[u8], count: usize) -> io::Result<Vec<Vec<u8>>> {
+        self.stream.get_mut().write_all(commands)?;
+        let mut replies = Vec::new();
+        for _ in 0..count {
+            let mut reply = Vec::new();
+            self.read_reply(&mut reply)?;
+            replies.push(reply);
+        }
+        Ok(replies)
     }
 
     /// As [`Client::call`], but an error reply is an error.
@@ -73,10 +85,11 @@ impl Client {
         let (kind, rest) = line.split_at(1);
         match (kind, rest.trim().parse::<i64>()) {
             ("$", Ok(length @ 0..)) => {
-                let end = reply.len() + usize::try_from(length).map_err(io::Error::other)? + 2;
-                let body = reply.len();
-                reply.resize(end, 0);
-                self.stream.read_exact(&mut reply[body..])
+                let body = u64::try_from(length).map_err(io::Error::other)? + 2;
+                match self.stream.by_ref().take(body).read_to_end(reply)? as u64 {
+                    read if read == body => Ok(()),
+                    _ => Err(io::Error::other("the server closed the connection")),
+                }
             }
             ("*", Ok(length)) => (0..length).try_for_each(|_| self.read_reply(reply)),
             _ => Ok(()),

@@ -1,13 +1,36 @@
-//! A private server on a unix socket, pinned to its CPU, and the CPU time it has used.
+//! A private server on a unix socket, pinned to its CPU, the CPU time it has used, and what it has counted.
 
 use crate::Result;
 use crate::machine::Pinning;
-use crate::options::Storage;
-use crate::resp::Client;
+use crate::resp::{Client, encode};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// `mtime.storage` of a server with the module.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Storage {
+    Hash,
+    Keymeta,
+}
+
+/// What a server counts about its clients.
+#[derive(Clone, Copy)]
+pub(crate) struct Counters {
+    pub(crate) errors: u64,
+    /// Reads of keys that are not there.
+    pub(crate) misses: u64,
+    /// What came in and went out over sockets.
+    pub(crate) bytes: Bytes,
+}
+
+/// On the wire, as the server sees it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Bytes {
+    pub(crate) into: u64,
+    pub(crate) out: u64,
+}
 
 /// Since the start of the thread.
 #[derive(Clone, Copy)]
@@ -98,6 +121,26 @@ impl Server {
         let mut numbers = text.split(' ').map(|number| number.trim().parse().map(Duration::from_nanos));
         let mut next = || numbers.next().ok_or(format!("{path}: {text:?}"));
         Ok(CpuTime { used: next()??, waited: next()?? })
+    }
+
+    /// What was counted up to now: before this call, and with the bytes that the call itself moved. The first of a later
+    /// call less the second of this one is what everybody else moved in between, to the byte.
+    pub(crate) fn counters(&mut self) -> Result<(Counters, Counters)> {
+        let command = ["INFO", "stats"];
+        let mut sent = Vec::new();
+        encode(&mut sent, &command);
+        let reply = self.client.must(&command)?;
+        let text = String::from_utf8_lossy(&reply);
+        let count = |name: &str| -> Result<u64> {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            Ok(line.ok_or_else(|| format!("INFO stats has no {name}"))?.trim().parse()?)
+        };
+        // The request is counted when it arrives, and so is part of its own reply; the reply is counted once it is sent.
+        let bytes = Bytes { into: count("total_net_input_bytes")?, out: count("total_net_output_bytes")? };
+        let at = Counters { errors: count("total_error_replies")?, misses: count("keyspace_misses")?, bytes };
+        let without = Bytes { into: bytes.into - sent.len() as u64, out: bytes.out };
+        let with = Bytes { into: bytes.into, out: bytes.out + reply.len() as u64 };
+        Ok((Counters { bytes: without, ..at }, Counters { bytes: with, ..at }))
     }
 
     /// Value of one line of INFO.

@@ -12,6 +12,20 @@ pub(crate) struct Sample {
     pub(crate) busy: f64,
     /// Share of the time in which that thread was ready but another process had its CPU: then `rate` is too low.
     pub(crate) waited: f64,
+    /// Bytes that arrived at the server, and that it sent, a key.
+    pub(crate) wire_in: f64,
+    pub(crate) wire_out: f64,
+    /// What the load generator itself says about latency, where that is shown.
+    pub(crate) own: Option<OwnQuantiles>,
+}
+
+/// Of a closed loop that sends as fast as it can: the times tell of the length of the queue. In microseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnQuantiles {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    pub(crate) max: f64,
 }
 
 /// Median and extremes.
