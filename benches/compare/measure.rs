@@ -53,14 +53,14 @@ pub(crate) fn point(
         let arm = measured.arm;
         if matches!(arm.traffic, Traffic::Random { .. }) {
             set_up(rig, arm, point)?;
-            let requests = if options.smoke { 4_000 } else { 16_000 };
-            measured.rate = load.run(rig.side(arm.side), arm, Length::Requests(requests))?.rate;
+            measured.rate = load.run(rig.side(arm.side), arm, warm_up(options, point))?.rate;
             if latency {
                 slowest = slowest.min(load.capacity(rig.side(arm.side), arm, measured.rate)?);
             }
         }
     }
     progress.dot();
+    let latency = latency && slowest.is_finite();
     let asked = rate_below_saturation(slowest);
     if latency {
         results.rates.push((format!("{}, {}", section.name, point.label), asked));
@@ -97,6 +97,12 @@ pub(crate) fn point(
         ));
     }
     Ok(())
+}
+
+/// Requests of the run that is not counted: enough for a rate, but not gigabytes of values.
+fn warm_up(options: &Options, point: &Point) -> Length {
+    let (requests, bytes) = if options.smoke { (4_000, 16 << 20) } else { (16_000, 512 << 20) };
+    Length::Requests(requests.min(bytes / point.dataset.value))
 }
 
 fn set_up(rig: &mut Rig, arm: &Arm, point: &Point) -> Result<()> {

@@ -13,6 +13,8 @@ const WARM_UP: f64 = 0.2;
 /// A dataset takes so many seconds a key, on all servers together, and a point so many.
 const KEY: f64 = 12e-6;
 const POINT: f64 = 1.0;
+/// memtier_benchmark looks once a second whether it is done.
+const MEMTIER: f64 = 0.8;
 
 pub(crate) struct Progress {
     started: Instant,
@@ -27,8 +29,9 @@ impl Progress {
             let mut held = None;
             let turns = 1 + usize::from(options.latency && section.latency == Latency::Measured);
             for point in &section.points {
-                let run = options.seconds + RUN;
-                let arm = WARM_UP + run * (options.runs * turns) as f64;
+                let memtier = if section.name == "memtier" { MEMTIER } else { 0.0 };
+                let run = options.seconds + RUN + memtier;
+                let arm = WARM_UP + memtier + run * (options.runs * turns) as f64;
                 estimate += POINT + arm * point.arms.len() as f64;
                 if held != Some(&point.dataset) {
                     estimate += KEY * (point.dataset.index + point.dataset.untracked) as f64;

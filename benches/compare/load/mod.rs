@@ -73,7 +73,8 @@ impl Load {
         if after.errors != before.errors {
             return Err(format!("{}: the server answered errors under load", arm.name).into());
         }
-        if after.misses != before.misses {
+        // In order, keys may be gone when they are written.
+        if after.misses != before.misses && matches!(arm.traffic, Traffic::Random { .. }) {
             return Err(format!("{}: keys were asked for that are not there", arm.name).into());
         }
         let into = after.bytes.into - before.bytes.into - overhead.into;
@@ -109,7 +110,7 @@ fn requests(arm: &Arm, length: Length) -> usize {
             (rate * seconds / (batch * arm.keys_a_request) as f64).ceil() as usize
         }
     };
-    batch * pipelines.clamp(4, 1_000_000)
+    batch * pipelines.clamp(2, 1_000_000)
 }
 
 fn sample(

@@ -53,7 +53,7 @@ pub(crate) fn run(socket: &Path, arm: &Arm, rate: f64, seconds: f64) -> Result<L
     let mut buffer = vec![0; 256 << 10];
     let mut histogram = histogram()?;
 
-    let requests = ((rate * seconds) as usize).max(100);
+    let requests = ((rate * seconds) as usize).max(20);
     let (mut sent, mut answered) = (0, 0);
     let started = Instant::now();
     let mut last_reply = started;
