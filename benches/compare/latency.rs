@@ -5,6 +5,8 @@ use hdrhistogram::Histogram;
 
 /// Of the slowest arm's capacity: well below saturation, so that what is seen is the server and not a queue.
 const SHARE: f64 = 0.4;
+/// Requests a second; less would take too long to see anything. Who cannot do that is marked as saturated.
+const LEAST: f64 = 100.0;
 /// An arm that answers less of what it was asked than that was saturated.
 const KEPT_UP: f64 = 0.98;
 /// In nanoseconds: a minute. A server that takes longer ends the run with an error.
@@ -18,7 +20,7 @@ pub(crate) fn histogram() -> Result<Histogram<u64>> {
 /// The rate at which all arms of a point are asked, from the requests a second that the slowest of them answers without
 /// pipelining: a round number, 1, 2 or 5 with zeros.
 pub(crate) fn rate_below_saturation(slowest: f64) -> f64 {
-    let most = slowest * SHARE;
+    let most = (slowest * SHARE).max(LEAST);
     let ten = 10_f64.powf(most.log10().floor());
     [5.0, 2.0].into_iter().map(|digit| digit * ten).find(|rate| *rate <= most).unwrap_or(ten)
 }

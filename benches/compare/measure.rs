@@ -55,7 +55,7 @@ pub(crate) fn point(
             set_up(rig, arm, point)?;
             measured.rate = load.run(rig.side(arm.side), arm, warm_up(options, point))?.rate;
             if latency {
-                slowest = slowest.min(load.capacity(rig.side(arm.side), arm, measured.rate)?);
+                slowest = slowest.min(Load::capacity(rig.side(arm.side), arm)?);
             }
         }
     }

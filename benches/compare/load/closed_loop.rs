@@ -17,8 +17,16 @@ struct Connection {
     missing: usize,
 }
 
-/// Sends `requests` requests of `arm`; returns requests a second.
-pub(super) fn run(socket: &Path, arm: &Arm, requests: usize) -> Result<f64> {
+/// When to stop.
+pub(super) enum Until {
+    /// After so many requests.
+    Requests(usize),
+    /// After that time.
+    Over(Duration),
+}
+
+/// Sends requests of `arm`; returns requests a second.
+pub(super) fn run(socket: &Path, arm: &Arm, until: &Until) -> Result<f64> {
     let mut connections = Vec::new();
     for _ in 0..arm.connections {
         let stream = UnixStream::connect(socket)?;
@@ -32,13 +40,17 @@ pub(super) fn run(socket: &Path, arm: &Arm, requests: usize) -> Result<f64> {
 
     let started = Instant::now();
     let (mut pipeline, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
-    let mut left = requests;
+    let mut sent = 0;
     let mut busy = true;
     while busy {
         busy = false;
         for connection in &mut connections {
             connection.finish(&mut buffer)?;
-            let next = left.min(arm.pipeline);
+            let next = match until {
+                Until::Requests(requests) => arm.pipeline.min(requests - sent),
+                Until::Over(time) if started.elapsed() < *time => arm.pipeline,
+                Until::Over(_) => 0,
+            };
             if next > 0 {
                 pipeline.clear();
                 for _ in 0..next {
@@ -46,12 +58,12 @@ pub(super) fn run(socket: &Path, arm: &Arm, requests: usize) -> Result<f64> {
                 }
                 connection.stream.write_all(&pipeline)?;
                 connection.missing = next * request.replies;
-                left -= next;
+                sent += next;
                 busy = true;
             }
         }
     }
-    Ok(requests as f64 / started.elapsed().as_secs_f64())
+    Ok(sent as f64 / started.elapsed().as_secs_f64())
 }
 
 impl Connection {

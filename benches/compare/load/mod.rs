@@ -12,9 +12,13 @@ use crate::Result;
 use crate::arm::{Arm, Generator, Traffic};
 use crate::programs::Programs;
 use crate::server::{Bytes, CpuTime, Server};
-use crate::stats::Sample;
+use crate::stats::{OwnQuantiles, Sample};
+use closed_loop::Until;
 use request::Request;
 use std::time::Duration;
+
+/// How long one look at what an arm can do takes.
+const PROBE: Duration = Duration::from_millis(20);
 
 /// How long to run.
 #[derive(Clone, Copy)]
@@ -50,22 +54,19 @@ impl Load {
         }
         let (_, before) = server.counters()?;
         let started = server.cpu_time()?;
-        let (mut rate, mut own) = (0.0, None);
-        let overhead = match arm.generator {
+        let nothing = Bytes { into: 0, out: 0 };
+        let (rate, overhead, own) = match arm.generator {
             Generator::RedisBenchmark => {
-                rate = redis_benchmark::run(&self.redis_benchmark, &server.socket, arm, requests)?;
-                self.overhead
+                let rate = redis_benchmark::run(&self.redis_benchmark, &server.socket, arm, requests)?;
+                (rate, self.overhead, None)
             }
             Generator::ClosedLoop => {
-                rate = closed_loop::run(&server.socket, arm, requests)?;
-                Bytes { into: 0, out: 0 }
+                (closed_loop::run(&server.socket, arm, &Until::Requests(requests))?, nothing, None)
             }
             Generator::Memtier => {
                 let program = self.memtier.as_ref().ok_or("memtier_benchmark is not there")?;
                 let totals = memtier::run(program, &server.socket, arm, requests)?;
-                rate += totals.rate;
-                own = Some(totals.quantiles);
-                Bytes { into: 0, out: 0 }
+                (totals.rate, nothing, Some(totals.quantiles))
             }
         };
         let ended = server.cpu_time()?;
@@ -77,8 +78,8 @@ impl Load {
         if after.misses != before.misses && matches!(arm.traffic, Traffic::Random { .. }) {
             return Err(format!("{}: keys were asked for that are not there", arm.name).into());
         }
-        let into = after.bytes.into - before.bytes.into - overhead.into;
-        let out = after.bytes.out - before.bytes.out - overhead.out;
+        let into = (after.bytes.into - before.bytes.into).saturating_sub(overhead.into);
+        let out = (after.bytes.out - before.bytes.out).saturating_sub(overhead.out);
         // All requests of an arm have the same length. This makes sure of the count of bytes, and that the generator
         // sent what it was told to.
         let expected = (Request::new(arm).len() * requests) as u64;
@@ -89,12 +90,15 @@ impl Load {
         Ok(sample(started, ended, Bytes { into, out }, keys, rate * arm.keys_a_request as f64, own))
     }
 
-    /// Requests a second that `arm` answers with one in flight on each connection. `rate`: keys a second with its own
-    /// pipeline.
-    pub(crate) fn capacity(&self, server: &mut Server, arm: &Arm, rate: f64) -> Result<f64> {
+    /// Requests a second that `arm` answers with one in flight on each connection: the best of three short runs, as
+    /// others on the machine can only make it less.
+    pub(crate) fn capacity(server: &Server, arm: &Arm) -> Result<f64> {
         let arm = Arm { generator: Generator::ClosedLoop, ..arm.clone() }.pipeline(1);
-        let length = Length::Seconds { seconds: 0.05, rate: rate / 4.0 };
-        closed_loop::run(&server.socket, &arm, requests(&arm, length))
+        let mut best = 0.0_f64;
+        for _ in 0..3 {
+            best = best.max(closed_loop::run(&server.socket, &arm, &Until::Over(PROBE))?);
+        }
+        Ok(best)
     }
 }
 
@@ -119,7 +123,7 @@ fn sample(
     bytes: Bytes,
     keys: usize,
     rate: f64,
-    own: Option<crate::stats::OwnQuantiles>,
+    own: Option<OwnQuantiles>,
 ) -> Sample {
     let a_key =
         |before: Duration, after: Duration| after.saturating_sub(before).as_nanos() as f64 / keys as f64;

@@ -36,7 +36,10 @@ pub(crate) fn run(socket: &Path, arm: &Arm, rate: f64, seconds: f64) -> Result<L
     let mut poll = Poll::new()?;
     let mut connections = Vec::new();
     for number in 0..arm.connections {
-        let mut stream = UnixStream::connect(socket)?;
+        // Waits while the server has many others to accept.
+        let stream = std::os::unix::net::UnixStream::connect(socket)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = UnixStream::from_std(stream);
         poll.registry().register(&mut stream, Token(number), Interest::READABLE | Interest::WRITABLE)?;
         connections.push(Connection {
             stream,

@@ -2,6 +2,7 @@
 
 use crate::arm::{Arm, NUMBER};
 use crate::resp::encode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) struct Request {
     bytes: Vec<u8>,
@@ -61,8 +62,11 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
+    /// Others each time, so that a run does not find the keys of the one before in the CPU's caches.
     pub(super) fn new(below: usize) -> Self {
-        Self { state: 0x9E37_79B9_7F4A_7C15, below: below as u64 }
+        static SEED: AtomicU64 = AtomicU64::new(1);
+        let seed = SEED.fetch_add(2, Ordering::Relaxed);
+        Self { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15), below: below as u64 }
     }
 
     pub(super) fn next(&mut self) -> usize {

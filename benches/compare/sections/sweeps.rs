@@ -35,8 +35,9 @@ pub(super) fn values(options: &Options, scripts: &Scripts) -> Vec<Point> {
     let point = |(size, label)| {
         let dataset = Dataset::new(options, 20_000, size);
         let arms = reads_and_writes(Range::Core, &dataset, dataset.large, scripts);
+        let in_flight = if options.smoke { IN_FLIGHT / 5 } else { IN_FLIGHT };
         let fewer = |arm: Arm| {
-            let connections = CONNECTIONS.min(IN_FLIGHT / (size * arm.pipeline));
+            let connections = CONNECTIONS.min(in_flight / (size * arm.pipeline));
             arm.connections(connections)
         };
         Point::new(label, dataset, arms.into_iter().map(fewer).collect())
