@@ -15,10 +15,10 @@ export REDIS_MTIME_MODULE := $(MODULE)
 export CARGOFLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build test test-clients test-browser measure-http test-endurance test-matrix fuzz memcheck lint bench bench-smoke demo run install deb test-deb clean test-cluster-long setup-test demo-cluster
+.PHONY: help setup setup-build build test test-clients test-browser measure-http test-endurance test-matrix fuzz memcheck lint bench bench-pictures bench-smoke bench-works bench-instructions bench-pictures-test profile demo run install deb test-deb clean test-cluster-long setup-test demo-cluster
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what is missing: redis-server, redis-tools, libclang, a C compiler
 	@scripts/setup
@@ -77,11 +77,30 @@ lint: setup-build ## check formatting, clippy, and the scripts with shellcheck i
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/* .ci/run; \
 	else echo "lint: no shellcheck here, the scripts are not checked"; fi
 
-bench: setup build ## measure against GET, SET and the Lua scripts, under 15 minutes (BENCH="--help": options)
-	$(CARGO) bench $(CARGOFLAGS) --profile dev --bench compare -- $(BENCH)
+# Draws after it has measured; REPORT is where the tables, the raw data, the pictures and index.html go.
+bench: export REPORT := $(REPORT)
+bench: setup build ## measure, and draw it (REPORT=directory: there, not in target/bench; BENCH="--help": options)
+	@scripts/bench $(BENCH)
 
-bench-smoke: setup build ## does the benchmark itself work? every table, hardly any load
+bench-pictures: ## draw anew what was measured before (REPORT=directory)
+	@scripts/bench-report $(or $(REPORT),$(TARGET_DIR)/bench)
+
+bench-smoke: bench-works bench-instructions bench-pictures-test ## does the benchmark work, and is the hot path as short as it was?
+
+bench-works: setup build
+	@echo "bench-smoke: every table, hardly any load"
 	$(CARGO) bench $(CARGOFLAGS) --profile dev --bench compare -- --smoke
+
+bench-instructions: setup build ## instructions a request against their bounds (UPDATE=--update: take new bounds)
+	@echo "bench-smoke: instructions a request"
+	@scripts/instructions $(UPDATE)
+
+bench-pictures-test:
+	@echo "bench-smoke: pictures and report of a small sample"
+	@scripts/bench-report --test
+
+profile: setup build ## the functions a request spends its instructions in (ARM="MTGET, modified"; REDIS_SERVER=/path)
+	@scripts/instructions --profile "$(or $(ARM),MTGET, modified)"
 
 demo: setup build ## show the commands and a ten-second benchmark on a private server
 	@$(CARGO) bench $(CARGOFLAGS) --profile dev --bench compare --no-run
