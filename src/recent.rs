@@ -8,7 +8,7 @@
 //! index or on a field has run out, and nobody has told yet) is still true: the value has not changed.
 //!
 //! The server must see that an index is used, or it would evict it as idle. So the first read of an index in half a second
-//! (in a cluster, with its thousands of indexes: of a key), and then one in [`READS_A_LOOK`], looks into the index all the
+//! (in a cluster, with its thousands of indexes: of a key in two seconds), and then one in [`READS_A_LOOK`], looks into the index all the
 //! same. If the two should ever differ, that is logged, and everything forgotten.
 //!
 //! What takes most of the time of a read is to wait for memory. So the CPU is told early where it will have to look: in
@@ -29,6 +29,8 @@ pub(crate) use crate::mtime_cache::Recent;
 
 /// Milliseconds after which an index is looked into again. The server counts idleness in seconds.
 const LOOK_EVERY_MS: i64 = 500;
+/// The same in a cluster, for each key. There most reads would be such looks if they came as often.
+const LOOK_EVERY_MS_IN_CLUSTER: i64 = 2000;
 /// Reads of which one looks into the index.
 const READS_A_LOOK: u32 = 64;
 
@@ -45,7 +47,7 @@ struct State {
     cache: MtimeCache,
     /// The database whose index was looked into lately.
     looked_in: Option<u16>,
-    /// Counts the times of [`LOOK_EVERY_MS`].
+    /// Counts the times after which indexes are looked into again.
     period: u16,
     /// Reads before the next look.
     reads_left: u32,
@@ -163,9 +165,10 @@ pub(crate) fn tick(ctx: &Context) {
     let mut state = STATE.get(ctx).borrow_mut();
     state.cache.grow_if_crowded();
     let now = ctx.now_ms();
+    let period = if context::is_cluster() { LOOK_EVERY_MS_IN_CLUSTER } else { LOOK_EVERY_MS };
     // Also when the clock has gone back.
-    if now >= state.forget_looks_at || now.saturating_add(LOOK_EVERY_MS) < state.forget_looks_at {
-        state.forget_looks_at = now.saturating_add(LOOK_EVERY_MS);
+    if now >= state.forget_looks_at || now.saturating_add(period) < state.forget_looks_at {
+        state.forget_looks_at = now.saturating_add(period);
         state.looked_in = None;
         state.period = state.period.wrapping_add(1);
     }

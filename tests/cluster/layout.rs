@@ -3,10 +3,11 @@
 use crate::nodes::{
     SLOTS, check_filing, index_of, index_of_slot, node, single, single_with, slot_of, tag_of,
 };
-use crate::support::client::{Args, Reply, args, bulk, call, error, int, ok};
+use crate::support::client::{Args, Reply, args, bulk, call, error, int, nil, ok};
 use crate::support::errors::RESERVED;
 use crate::support::server::Server;
 use crate::support::storage::has_no_index;
+use std::time::{Duration, Instant};
 
 #[test]
 fn every_slot_has_the_tag_of_the_contract() {
@@ -135,4 +136,22 @@ fn without_slots_commands_answer_as_core_commands_do() {
         let Reply::Error(core) = client.run("GET k") else { panic!("served") };
         assert_eq!(client.run(line), error(&core), "{line}");
     }
+}
+
+#[test]
+fn the_index_of_a_slot_does_not_look_idle() {
+    if has_no_index("an index") {
+        return;
+    }
+    let server = single();
+    let mut client = server.client();
+    assert_eq!(call!(client, "MTSET", "{foo}k", "v".repeat(500), 100), ok());
+    // Reads are answered without the index for two seconds, and the server counts idleness by a clock of its own.
+    let end = Instant::now() + Duration::from_secs(7);
+    while Instant::now() < end {
+        assert_eq!(client.run("MTGET {foo}k 100"), nil());
+        assert!(call!(client, "OBJECT", "IDLETIME", index_of("{foo}k")).into_int() <= 4);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_ne!(client.info("mtime", "mtime_index_lookups_saved"), "0");
 }
