@@ -54,6 +54,17 @@ impl Home {
         self.0
     }
 
+    /// A number of the index in a database, below [`slots::COUNT`]: that of the slot or of the database. `None` for what is
+    /// rare: in other databases of a cluster than the first (Valkey 9), and in the last of very many.
+    pub(crate) fn number(self, database: c_int) -> Option<u16> {
+        let number = match self.0 {
+            None => usize::try_from(database).ok()?,
+            Some(slot) if database == 0 => slot.number(),
+            Some(_) => return None,
+        };
+        u16::try_from(number).ok().filter(|_| number < slots::COUNT)
+    }
+
     /// The name of the index.
     pub(crate) fn name(self, ctx: &Context) -> Str<'_> {
         match self.0 {
@@ -91,37 +102,41 @@ fn is_name_of_a_slot(ctx: &Context, key: Str<'_>) -> bool {
 }
 
 /// The index, open for reading. No other key may be opened meanwhile: see [`Key`].
-pub(crate) struct Reader<'ctx>(&'ctx Context, Key<'ctx>);
+pub(crate) struct Reader<'ctx> {
+    ctx: &'ctx Context,
+    home: Home,
+    index: Key<'ctx>,
+}
 
 impl<'ctx> Reader<'ctx> {
     /// `None` when there is no index, or something else than a hash has its name.
     pub(crate) fn open(ctx: &'ctx Context, home: Home, lookup: Lookup) -> Option<Self> {
         // Any look-up but `Peek`, lest the index look idle and be evicted.
         let index = ctx.open(home.name(ctx), lookup)?;
-        (index.key_type() == KeyType::Hash).then_some(Self(ctx, index))
+        (index.key_type() == KeyType::Hash).then_some(Self { ctx, home, index })
     }
 
     /// The mtime of a key; `None` when it has none or the entry does not parse. O(1).
     ///
     /// The entry may have outlived its key: the caller looks at the key too.
     pub(crate) fn mtime(&self, key: Str<'_>) -> Option<Mtime> {
-        recent::looked_into(self.0, self.1.database());
-        Mtime::parse(self.1.hash_get(key)?.as_str().as_bytes())
+        recent::looked_into(self.ctx, self.home, self.index.database());
+        Mtime::parse(self.index.hash_get(key)?.as_str().as_bytes())
     }
 
     /// Whether a key has an entry, readable or not.
     pub(crate) fn has(&self, key: Str<'_>) -> bool {
-        self.1.hash_has(key)
+        self.index.hash_has(key)
     }
 
     /// How many entries it has.
     pub(crate) fn length(&self) -> usize {
-        self.1.length()
+        self.index.length()
     }
 
     /// The number of its database.
     pub(crate) fn database(&self) -> c_int {
-        self.1.database()
+        self.index.database()
     }
 }
 
@@ -234,11 +249,7 @@ impl<'a> Entry<'a> {
 static KNOWN_TABLES: [AtomicBool; slots::COUNT] = [const { AtomicBool::new(false) }; slots::COUNT];
 
 fn known_table(home: Home, database: c_int) -> Option<&'static AtomicBool> {
-    match home.0 {
-        None => KNOWN_TABLES.get(usize::try_from(database).ok()?),
-        Some(slot) if database == 0 => KNOWN_TABLES.get(slot.number()),
-        Some(_) => None,
-    }
+    KNOWN_TABLES.get(usize::from(home.number(database)?))
 }
 
 /// Whether an index is known to exist, as a hash table.

@@ -8,7 +8,7 @@ use crate::filter::NameHash;
 use crate::mtime::Mtime;
 
 /// The longest key that is kept, in bytes: what makes a line 64 bytes, as many as the CPU fetches at once.
-pub(crate) const LONGEST_KEY: usize = 44;
+pub(crate) const LONGEST_KEY: usize = 42;
 /// Sets at first (65 KiB), and at most (4 MiB and 64 KiB).
 const SETS: std::ops::RangeInclusive<usize> = 512..=(1 << 15);
 
@@ -19,6 +19,8 @@ pub(crate) struct Recent {
     pub(crate) mtime: Mtime,
     /// Whether its value is so long that it is stored raw.
     pub(crate) is_raw: bool,
+    /// The number of the index it was read from.
+    pub(crate) index: u16,
     /// Where its value was.
     pub(crate) value_at: Address,
 }
@@ -72,6 +74,7 @@ pub(crate) struct Line {
     mtime: u64,
     generation: u16,
     database: u16,
+    index: u16,
     length: u8,
     flags: u8,
     value_at: Address,
@@ -82,6 +85,7 @@ const EMPTY: Line = Line {
     mtime: 0,
     generation: 0,
     database: 0,
+    index: 0,
     length: 0,
     flags: 0,
     value_at: Address::NONE,
@@ -123,6 +127,7 @@ impl Line {
         Recent {
             mtime: Mtime::from_bits((self.mtime, self.flags & FRACTION != 0)),
             is_raw: self.flags & RAW != 0,
+            index: self.index,
             value_at: self.value_at,
         }
     }
@@ -169,6 +174,7 @@ impl MtimeCache {
             mtime,
             generation: self.generation,
             database,
+            index: recent.index,
             length: place.length,
             flags,
             value_at: recent.value_at,
@@ -244,7 +250,13 @@ mod tests {
     use std::collections::HashMap;
 
     fn at(mtime: i64) -> Recent {
-        Recent { mtime: Mtime::from_i64(mtime), is_raw: mtime % 2 == 0, value_at: Address::of(&[mtime]) }
+        let index = mtime.to_le_bytes()[0].into();
+        Recent {
+            mtime: Mtime::from_i64(mtime),
+            is_raw: mtime % 2 == 0,
+            index,
+            value_at: Address::of(&[mtime]),
+        }
     }
 
     fn place(name: &[u8]) -> Place<'_> {

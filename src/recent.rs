@@ -8,8 +8,8 @@
 //! index or on a field has run out, and nobody has told yet) is still true: the value has not changed.
 //!
 //! The server must see that an index is used, or it would evict it as idle. So the first read of an index in half a second
-//! (in a cluster, with its thousands of indexes: of a key in two seconds), and then one in [`READS_A_LOOK`], looks into the index all the
-//! same. If the two should ever differ, that is logged, and everything forgotten.
+//! (in a cluster, with its thousands of indexes, in two seconds), and then one in [`READS_A_LOOK`], looks into the index
+//! all the same. If the two should ever differ, that is logged, and everything forgotten.
 //!
 //! What takes most of the time of a read is to wait for memory. So the CPU is told early where it will have to look: in
 //! the cache, and from what was kept there, at the value. That is a hint: an address that is no longer right does no harm.
@@ -18,26 +18,27 @@ use std::cell::RefCell;
 use std::ffi::c_int;
 
 use crate::config;
+use crate::index::Home;
 use crate::mtime::Mtime;
 use crate::mtime_cache::{Address, MtimeCache, Place};
 use crate::server::context::may_be_embedded;
 use crate::server::main_thread::MainThread;
 use crate::server::{Context, Key, Str, context, cpu};
-use crate::stats;
+use crate::{slots, stats};
 
 pub(crate) use crate::mtime_cache::Recent;
 
 /// Milliseconds after which an index is looked into again. The server counts idleness in seconds.
 const LOOK_EVERY_MS: i64 = 500;
-/// The same in a cluster, for each key. There most reads would be such looks if they came as often.
+/// The same in a cluster, with its thousands of indexes. Most reads would be such looks if they came as often.
 const LOOK_EVERY_MS_IN_CLUSTER: i64 = 2000;
 /// Reads of which one looks into the index.
 const READS_A_LOOK: u32 = 64;
 
 static STATE: MainThread<RefCell<State>> = MainThread::new(RefCell::new(State {
     cache: MtimeCache::new(),
-    looked_in: None,
-    period: 0,
+    looks: [0; slots::COUNT],
+    period: 1,
     reads_left: 0,
     forget_looks_at: 0,
     changes: 0,
@@ -45,9 +46,9 @@ static STATE: MainThread<RefCell<State>> = MainThread::new(RefCell::new(State {
 
 struct State {
     cache: MtimeCache,
-    /// The database whose index was looked into lately.
-    looked_in: Option<u16>,
-    /// Counts the times after which indexes are looked into again.
+    /// When each index was last looked into, by its number.
+    looks: [u16; slots::COUNT],
+    /// What counts as lately, for `looks`. It comes round in hours: then what was long ago is lately once.
     period: u16,
     /// Reads before the next look.
     reads_left: u32,
@@ -61,22 +62,6 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment(u64);
 
-impl State {
-    /// What an entry is kept under besides its key: its database. In a cluster there is only one, but thousands of
-    /// indexes; to look into each of them in every period, what was kept in an earlier one does not count.
-    fn part(&self, database: c_int) -> Option<u16> {
-        if context::is_cluster() { Some(self.period) } else { u16::try_from(database).ok() }
-    }
-}
-
-/// What is to be kept of an open key, which holds a string.
-pub(crate) fn of(key: &Key<'_>, mtime: Mtime) -> Recent {
-    let is_raw = !may_be_embedded(key.length());
-    // Only of raw values, whose encoding that leaves alone.
-    let value_at = if is_raw { Address::of(key.raw_string()) } else { Address::NONE };
-    Recent { mtime, is_raw, value_at }
-}
-
 /// Now.
 pub(crate) fn now(ctx: &Context) -> Moment {
     Moment(STATE.get(ctx).borrow().changes)
@@ -86,13 +71,14 @@ pub(crate) fn now(ctx: &Context) -> Moment {
 pub(crate) fn recall(ctx: &Context, key: Str<'_>, database: c_int) -> Option<Recent> {
     let mut state = STATE.get(ctx).borrow_mut();
     let state = &mut *state;
-    let part = state.part(database)?;
-    let looked = context::is_cluster() || state.looked_in == Some(part);
-    if !looked || state.reads_left == 0 || !config::invalidate_on_write() {
+    if state.reads_left == 0 || !config::invalidate_on_write() {
+        return None;
+    }
+    let recent = state.cache.get(Place::of(key.as_bytes())?, u16::try_from(database).ok()?)?;
+    if state.looks.get(usize::from(recent.index)) != Some(&state.period) {
         return None;
     }
     state.reads_left = state.reads_left.saturating_sub(1);
-    let recent = state.cache.get(Place::of(key.as_bytes())?, part)?;
     stats::INDEX_LOOKUPS_SAVED.count();
     Some(recent)
 }
@@ -113,26 +99,32 @@ pub(crate) fn expect(ctx: &Context, key: Str<'_>) {
 }
 
 /// An index is looked into, which the server notices.
-pub(crate) fn looked_into(ctx: &Context, database: c_int) {
-    let mut state = STATE.get(ctx).borrow_mut();
-    state.looked_in = u16::try_from(database).ok();
-    state.reads_left = READS_A_LOOK;
-}
-
-/// The index has this about a key, as read at that moment.
-pub(crate) fn remember(ctx: &Context, key: Str<'_>, database: c_int, recent: Recent, read_at: Moment) {
+pub(crate) fn looked_into(ctx: &Context, home: Home, database: c_int) {
     let mut state = STATE.get(ctx).borrow_mut();
     let state = &mut *state;
-    let Some(part) = state.part(database) else { return };
+    state.reads_left = READS_A_LOOK;
+    let number = home.number(database).map(usize::from);
+    if let Some(look) = number.and_then(|number| state.looks.get_mut(number)) {
+        *look = state.period;
+    }
+}
+
+/// The index of its home has this mtime for an open key, which holds a string, as read at that moment.
+pub(crate) fn remember(ctx: &Context, key: &Key<'_>, name: Str<'_>, mtime: Mtime, read_at: Moment) {
+    let mut state = STATE.get(ctx).borrow_mut();
     if Moment(state.changes) != read_at || !config::invalidate_on_write() {
         return;
     }
-    let Some(place) = Place::of(key.as_bytes()) else { return };
-    if context::is_cluster() {
-        // What was kept of it in an earlier period.
-        state.cache.remove(place);
-    }
-    if state.cache.put(place, part, recent).is_some_and(|before| !before.agrees(recent)) {
+    let database = key.database();
+    let (Some(index), Ok(number)) = (Home::of(name).number(database), u16::try_from(database)) else {
+        return;
+    };
+    let Some(place) = Place::of(name.as_bytes()) else { return };
+    let is_raw = !may_be_embedded(key.length());
+    // Only of raw values, whose encoding that leaves alone.
+    let value_at = if is_raw { Address::of(key.raw_string()) } else { Address::NONE };
+    let recent = Recent { mtime, is_raw, index, value_at };
+    if state.cache.put(place, number, recent).is_some_and(|before| !before.agrees(recent)) {
         state.cache.clear();
         ctx.log_warning("an mtime differed from the one in the index, which was used; please report it");
     }
@@ -169,7 +161,6 @@ pub(crate) fn tick(ctx: &Context) {
     // Also when the clock has gone back.
     if now >= state.forget_looks_at || now.saturating_add(period) < state.forget_looks_at {
         state.forget_looks_at = now.saturating_add(period);
-        state.looked_in = None;
         state.period = state.period.wrapping_add(1);
     }
 }

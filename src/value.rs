@@ -138,8 +138,7 @@ impl StringRead<'_> {
     fn has_mtime(&mut self, mtime: Option<Mtime>, read_at: Moment) {
         self.mtime = mtime;
         if let Some(mtime) = mtime {
-            let recent = recent::of(&self.key, mtime);
-            recent::remember(self.ctx, self.name, self.key.database(), recent, read_at);
+            recent::remember(self.ctx, &self.key, self.name, mtime, read_at);
         }
     }
 

@@ -16,6 +16,7 @@ mod atomic_migration;
 mod clients;
 mod cluster_manager;
 mod commands;
+mod databases;
 mod everything;
 mod failover;
 mod foreign_writes;
