@@ -39,6 +39,16 @@ pub(crate) fn reads_and_writes(range: Range, dataset: &Dataset, keys: usize, scr
         (Range::Core, Arm::new("GET", Expect::Value, &["GET", KEY])),
         (Range::Core, Arm::new("Lua read, modified", Expect::Value, &script(BEFORE)).against("GET")),
         (Range::Core, Arm::new("Lua read, not modified", Expect::Null, &script(AFTER)).against("GET")),
+        (
+            // The one above leaves out what a read is to do, and does not even look at the key.
+            Range::Wide,
+            Arm::new(
+                "Lua read and TOUCH, not modified",
+                Expect::Null,
+                &["EVALSHA", &scripts.read_and_touch, "1", KEY, AFTER],
+            )
+            .against("GET"),
+        ),
         (Range::Wide, Arm::new("FCALL read, modified", Expect::Value, &function(BEFORE)).against("GET")),
         (Range::Wide, Arm::new("FCALL read, not modified", Expect::Null, &function(AFTER)).against("GET")),
         (Range::Wide, client("HGET + GET by the client, modified", BEFORE, true).against("GET")),
@@ -195,7 +205,8 @@ pub(crate) fn foreign(dataset: &Dataset, in_order: Option<usize>) -> Vec<Arm> {
     arms
 }
 
-/// Each command on a server alone and on a cluster node; also core ones, which cost more there without our doing.
+/// Each command on a server alone and on a cluster node; also core ones, which cost more there without our doing. Reads also
+/// one at a time, as most clients send them.
 pub(crate) fn cluster(dataset: &Dataset) -> Vec<Arm> {
     let value = dataset.value();
     let both = |names: [&str; 2], expect, command: &[&str], keys| {
@@ -204,6 +215,27 @@ pub(crate) fn cluster(dataset: &Dataset) -> Vec<Arm> {
     };
     [
         both(["GET", "GET, cluster"], Expect::Value, &["GET", KEY], dataset.index),
+        both(
+            ["GET, alone in flight", "GET, alone in flight, cluster"],
+            Expect::Value,
+            &["GET", KEY],
+            dataset.index,
+        )
+        .map(|arm| arm.pipeline(1)),
+        both(
+            ["MTGET, modified, alone in flight", "MTGET, modified, alone in flight, cluster"],
+            Expect::Value,
+            &["MTGET", KEY, BEFORE],
+            dataset.index,
+        )
+        .map(|arm| arm.pipeline(1)),
+        both(
+            ["MTGET, not modified, alone in flight", "MTGET, not modified, alone in flight, cluster"],
+            Expect::Null,
+            &["MTGET", KEY, AFTER],
+            dataset.index,
+        )
+        .map(|arm| arm.pipeline(1)),
         both(
             ["MTGET, modified", "MTGET, modified, cluster"],
             Expect::Value,

@@ -1,9 +1,11 @@
-//! The two Lua scripts that the module is measured against, for EVALSHA and, the same text, for FCALL.
+//! The two Lua scripts that the module is measured against, for EVALSHA and, the same text, for FCALL; and the reading one
+//! as it would have to be to do the same work.
 
 use crate::Result;
 use crate::resp::Client;
 
 const READ: &str = include_str!("read.lua");
+const READ_AND_TOUCH: &str = include_str!("read_and_touch.lua");
 const WRITE: &str = include_str!("write.lua");
 
 /// The functions' names for FCALL.
@@ -14,6 +16,7 @@ pub(crate) const WRITE_FUNCTION: &str = "mtime_write";
 #[derive(Clone)]
 pub(crate) struct Scripts {
     pub(crate) read: String,
+    pub(crate) read_and_touch: String,
     pub(crate) write: String,
 }
 
@@ -22,7 +25,7 @@ impl Scripts {
     pub(crate) fn load(client: &mut Client) -> Result<Self> {
         client.must(&["FUNCTION", "LOAD", "REPLACE", &library()])?;
         let mut load = |script| client.text(&["SCRIPT", "LOAD", script]);
-        Ok(Self { read: load(READ)?, write: load(WRITE)? })
+        Ok(Self { read: load(READ)?, read_and_touch: load(READ_AND_TOUCH)?, write: load(WRITE)? })
     }
 }
 
