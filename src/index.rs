@@ -182,9 +182,11 @@ impl<'ctx> Writer<'ctx> {
         if self.ctx.is_following_now() {
             foreign_writes::stream_has_our_commands();
         }
-        tracked_keys::insert(self.ctx, key);
         recent::forget(self.ctx, key);
-        self.index.hash_set(key, mtime);
+        // A name that was there is known already, or will be read.
+        if !self.index.hash_set(key, mtime) {
+            tracked_keys::insert(self.ctx, key);
+        }
         let created = !std::mem::replace(&mut self.exists, true);
         if created || !is_known_table(self.home, self.index.database()) {
             make_table(self.ctx, self.home, &mut self.index);

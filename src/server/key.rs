@@ -204,9 +204,9 @@ impl Key<'_> {
         exists != 0
     }
 
-    /// Sets a field. The key must be a hash or missing, and open for writing; creates the hash.
-    pub(crate) fn hash_set(&mut self, field: Str<'_>, value: Str<'_>) {
-        self.hash_write(field, value.as_ptr());
+    /// Sets a field. Whether it was there before. The key must be a hash or missing, and open for writing; creates the hash.
+    pub(crate) fn hash_set(&mut self, field: Str<'_>, value: Str<'_>) -> bool {
+        self.hash_write(field, value.as_ptr()) > 0
     }
 
     /// Deletes a field, and the hash with its last one. The key must be an existing hash: on a missing one the server
@@ -215,7 +215,8 @@ impl Key<'_> {
         self.hash_write(field, HASH_DELETE);
     }
 
-    fn hash_write(&mut self, field: Str<'_>, value: *mut raw::RedisModuleString) {
+    /// How many fields there were before of those written, which is one.
+    fn hash_write(&mut self, field: Str<'_>, value: *mut raw::RedisModuleString) -> c_int {
         // SAFETY: the key is open for writing; the variable arguments are pairs of live strings (or the marker for
         // deletion), ended by a null pointer, as the flags say. The server copies both.
         unsafe {
@@ -225,7 +226,7 @@ impl Key<'_> {
                 field.as_ptr(),
                 value,
                 ptr::null_mut::<raw::RedisModuleString>(),
-            );
+            )
         }
     }
 }
