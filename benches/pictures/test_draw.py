@@ -12,6 +12,14 @@ from pathlib import Path
 import draw
 
 SAMPLE = Path(__file__).with_name("sample")
+REPORT = """# A sample, measured by nobody
+
+## A table
+
+| arm | CPU, us |
+| --- | ---: |
+| GET | 0.80 |
+"""
 
 
 class Page(HTMLParser):
@@ -39,6 +47,8 @@ class Drawing(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory)
         for file in SAMPLE.iterdir():
             shutil.copy(file, self.directory)
+        # Not among the sample's files: every page in the tree has to be one that readers find.
+        (self.directory / "report.md").write_text(REPORT, encoding="utf-8")
 
     def draw(self):
         """What it says."""
