@@ -17,6 +17,8 @@ enum Stop {
     NoReplica,
     /// It did not begin: a failover has brought back the marks of a slot.
     OpenSlot,
+    /// Nothing was said: a connection was lost.
+    Silent,
 }
 
 /// How it ended.
@@ -89,7 +91,11 @@ fn run(address: &str, words: &[String]) -> End {
         ("NOREPLICAS", Stop::NoReplica),
         ("slots are open", Stop::OpenSlot),
     ];
+    // It says nothing when it loses a connection, and ends. Every error reply of a server it does print.
+    let is_silent =
+        !output.status.success() && !["ERR", "***", "failed", "rror"].iter().any(|word| said.contains(word));
     let known = stops.into_iter().find_map(|(reason, stop)| said.contains(reason).then_some(stop));
+    let known = known.or(is_silent.then_some(Stop::Silent));
     End::Stopped(known.unwrap_or_else(|| panic!("{report}")), report)
 }
 
