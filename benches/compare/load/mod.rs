@@ -74,7 +74,8 @@ impl Load {
         if after.errors != before.errors {
             return Err(format!("{}: the server answered errors under load", arm.name).into());
         }
-        // In order, keys may be gone when they are written.
+        // Not in order: dropping the mtime of a key that others write or delete counts misses on Redis 8.6, where the
+        // same command without the module, or on 7.0, counts none. Why is not known.
         if after.misses != before.misses && matches!(arm.traffic, Traffic::Random { .. }) {
             return Err(format!("{}: keys were asked for that are not there", arm.name).into());
         }
