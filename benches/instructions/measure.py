@@ -18,8 +18,9 @@ from arms import GET, KEYS, MTIME, PLAIN, ROUNDS, VALUE, key, with_module
 from server import Server, ServerError
 
 BOUNDS = Path(__file__).with_name("bounds.csv")
-# Above what was measured. Two runs differ by less than a hundredth.
-ALLOWED = 1.15
+# Above what was measured. Two runs differ by some hundredths at most, and a third more in the module's own part, which is less
+# than half of a request, must not pass.
+ALLOWED = 1.10
 # So many lines of a profile.
 FUNCTIONS = 25
 
