@@ -20,6 +20,7 @@ daemonize no
 hz 1
 dynamic-hz no
 activerehashing no
+enable-debug-command yes
 """
 
 
@@ -60,6 +61,8 @@ class Server:
             )
         try:
             self._connect(path)
+            # The reply buffer would grow and shrink with time, and a reply that does not fit takes more instructions.
+            self.call("DEBUG", "REPLYBUFFER", "RESIZING", "0")
         except BaseException:
             self.close()
             raise
