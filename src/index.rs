@@ -140,8 +140,8 @@ impl<'ctx> Reader<'ctx> {
     }
 }
 
-/// The index, open for writing. Opened after the key that the write is about: opening that one may make it expire, and
-/// its expiry drops its entry.
+/// The index, open for writing; to be closed with [`Context::close_changed`] once it has changed. Opened after the key
+/// that the write is about: opening that one may make it expire, and its expiry drops its entry.
 pub(crate) struct Writer<'ctx> {
     ctx: &'ctx Context,
     home: Home,
@@ -191,17 +191,15 @@ impl<'ctx> Writer<'ctx> {
         if created || !is_known_table(self.home, self.index.database()) {
             make_table(self.ctx, self.home, &mut self.index);
         }
-        self.ctx.signal_modified(self.home.name(self.ctx));
     }
 
-    /// Drops the entry of a key, without propagation. `false` when there is none.
+    /// Drops the entry of a key, without propagation. `false` when there is none, and nothing has changed.
     pub(crate) fn remove(&mut self, key: Str<'_>) -> bool {
         if !self.has(key) {
             return false;
         }
         recent::forget(self.ctx, key);
         self.index.hash_delete(key);
-        self.ctx.signal_modified(self.home.name(self.ctx));
         if self.index.key_type() == KeyType::Missing {
             // That was the last entry: the next index begins as a listpack again.
             self.exists = false;
@@ -213,7 +211,12 @@ impl<'ctx> Writer<'ctx> {
 
 /// Drops the entry of a key from an index that need not exist, without propagation. `false` when there is none.
 pub(crate) fn remove(ctx: &Context, home: Home, key: Str<'_>) -> bool {
-    Writer::open(ctx, home).is_ok_and(|mut index| index.remove(key))
+    let Ok(mut index) = Writer::open(ctx, home) else { return false };
+    let removed = index.remove(key);
+    if removed {
+        ctx.close_changed(index);
+    }
+    removed
 }
 
 /// The text to store for an mtime: the client's own where it is canonical, else a new string.

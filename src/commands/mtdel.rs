@@ -57,8 +57,12 @@ impl Command for MtDel {
 
         opened.delete();
         let had_entry = storage.remove(key);
-        ctx.signal_modified(key);
-        drop((storage, opened));
+        if had_entry {
+            ctx.close_changed((storage, opened));
+        } else {
+            drop(storage);
+            ctx.close_changed(opened);
+        }
         place.propagate_delete(ctx, key, had_entry);
         not_foreign(|| ctx.notify_generic(c"del", key));
         stats::DELETES.count();

@@ -84,9 +84,8 @@ fn import(ctx: &Context, home: Home, key: Str<'_>, entry: &[u8]) -> Outcome {
     let Some(mut opened) = ctx.open(key, Lookup::Edit) else { return Outcome::Left };
     let own_write = OwnWrite::begin();
     opened.set_metadata(word);
-    drop((own_write, opened));
     // What a read of the key replies has changed, though its value has not.
-    ctx.signal_modified(key);
+    ctx.close_changed((own_write, opened));
     index::remove(ctx, home, key);
     let text = Entry::new(mtime);
     ctx.propagate(|stream| {

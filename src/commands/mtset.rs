@@ -102,15 +102,12 @@ impl Command for MtSet {
             opened.set_deadline(deadline);
         }
         storage.set(&mut opened, key, mtime, entry.as_str());
-        drop((storage, opened));
+        ctx.close_changed((storage, opened));
 
         place.propagate_set(
             ctx,
             &Write { key, value, mtime: entry.as_str(), expiry: request.expiry, deadline, untracks_first },
         );
-        // After propagating, and with no handle open: on Redis 8.6 the signal looks the key up, and deletes it at once if
-        // its deadline has passed already.
-        ctx.signal_modified(key);
         not_foreign(|| {
             ctx.notify_string(c"set", key);
             if deadline.is_some() {

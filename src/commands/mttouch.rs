@@ -54,8 +54,7 @@ impl Command for MtTouch {
         let entry = place.entry(request.mtime, mtime_argument);
         storage.set(&mut opened, key, request.mtime, entry.as_str());
         // What a read of the key replies has changed, though its value has not.
-        ctx.signal_modified(key);
-        drop((storage, opened));
+        ctx.close_changed((storage, opened));
         place.propagate_touch(ctx, key, entry.as_str());
         stats::TOUCHES.count();
         ctx.reply_integer(1);

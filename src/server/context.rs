@@ -89,12 +89,6 @@ impl Context {
         unsafe { api!(RedisModule_KeyExists)(self.as_ptr(), name.as_ptr()) };
     }
 
-    /// Tells WATCH and client-side caching that a key has changed.
-    pub(crate) fn signal_modified(&self, key: Str<'_>) {
-        // SAFETY: the context is the one of this call, the name a live string.
-        unsafe { api!(RedisModule_SignalModifiedKey)(self.as_ptr(), key.as_ptr()) };
-    }
-
     /// Whether there is a database with this number, which is then the selected one.
     pub(crate) fn select_db(&self, number: c_int) -> bool {
         // SAFETY: the context is the one of this call; a number out of range is answered with an error.
@@ -388,8 +382,7 @@ pub(super) fn learn_the_server(ctx: &Context) {
     } else {
         0
     };
-    // Without the flags: a lookup for writing counts nothing either. Closing signals no modification, because `load`
-    // sets the option NO_IMPLICIT_SIGNAL_MODIFIED.
+    // Without the flags: a lookup for writing counts nothing either. Closing signals no modification: see `options`.
     let unseen = if modes & NO_STATS == NO_STATS { READ | NO_STATS } else { READ | WRITE };
     // Redis embeds strings of up to 44 bytes (OBJ_ENCODING_EMBSTR_SIZE_LIMIT in object.c). Valkey 9 embeds what
     // fits 128 bytes together with a header of 8, the key and 4 bytes around the value (shouldEmbedStringObject).

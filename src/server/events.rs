@@ -72,7 +72,7 @@ fn slot_events() -> Vec<Subscription> {
         } else {
             0
         };
-        let has_it = options & super::load::VALKEY_HANDLE_ATOMIC_SLOT_MIGRATION.cast_signed() != 0;
+        let has_it = options & super::options::VALKEY_HANDLE_ATOMIC_SLOT_MIGRATION.cast_signed() != 0;
         has_it.then_some((VALKEY_ATOMIC_SLOT_MIGRATION, Some(on_valkey_migration as _))).into_iter().collect()
     } else if offered!(RedisModule_ClusterCanAccessKeysInSlot) {
         vec![

@@ -7,7 +7,9 @@ use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
-use super::{Context, command, config, context, events, info, kept_reply, keymeta, propagation, subscribers};
+use super::{
+    Context, command, config, context, events, info, kept_reply, keymeta, options, propagation, subscribers,
+};
 use crate::config::{Storage, invalidate_on_write, storage};
 use crate::stats;
 
@@ -92,7 +94,6 @@ required!(
     RedisModule_SetCommandInfo,
     RedisModule_SetLFU,
     RedisModule_SetModuleOptions,
-    RedisModule_SignalModifiedKey,
     RedisModule_StringDMA,
     RedisModule_StringPtrLen,
     RedisModule_StringSet,
@@ -169,18 +170,7 @@ fn prepare(ctx: &Context, argument_count: c_int, module: &Module) -> Result<(), 
         );
     }
     context::learn_the_server(ctx);
-    // Closing a key must not signal a modification: we signal real writes ourselves. An asynchronous load is no problem,
-    // because what we know of the dataset is forgotten when it is complete. Nor is an atomic slot migration: what it brings before the
-    // slot is ours comes as core commands, which we leave alone.
-    // A broken payload for RESTORE must not end the server, which it does where key metadata meet it without the last one.
-    let mut options = raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
-        | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD
-        | raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS;
-    if is_valkey() {
-        options |= VALKEY_HANDLE_ATOMIC_SLOT_MIGRATION;
-    }
-    // SAFETY: the context is the one of OnLoad.
-    unsafe { api!(RedisModule_SetModuleOptions)(ctx.as_ptr(), options.cast_signed()) };
+    options::set(ctx);
     stats::reset();
     events::reset();
     if !config::register(ctx) {
@@ -256,9 +246,6 @@ pub(super) fn log(ctx: Option<&Context>, level: &CStr, text: &str) {
     unsafe { api!(RedisModule_Log)(ctx, level.as_ptr(), format, text.as_ptr()) };
 }
 
-/// `VALKEYMODULE_OPTIONS_HANDLE_ATOMIC_SLOT_MIGRATION`: Valkey 9 refuses CLUSTER MIGRATESLOTS without it. Redis has
-/// another meaning for no such bit yet, and is not told.
-pub(super) const VALKEY_HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
 const OK: c_int = 0;
 const ERR: c_int = 1;
 

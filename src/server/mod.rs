@@ -49,6 +49,7 @@ pub(crate) mod key;
 pub(crate) mod keymeta;
 pub(crate) mod load;
 pub(crate) mod main_thread;
+mod options;
 pub(crate) mod propagation;
 pub(crate) mod scan;
 pub(crate) mod string;

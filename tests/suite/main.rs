@@ -55,3 +55,4 @@ mod support;
 mod tracked_keys;
 mod ttl;
 mod write_order;
+mod write_side_effects;
