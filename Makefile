@@ -32,6 +32,8 @@ setup-test:
 build: setup-build ## build the module, target/release/libredis_mtime.so
 	$(CARGO) build --release $(CARGOFLAGS)
 
+test test-cluster-long test-clients test-endurance test-matrix: export TMPDIR := $(shell scripts/test-directory)
+
 # Tests are built without optimization but with overflow checks; the module under test is the release build. Cargo builds
 # the other module that some load, the listener, only when asked. The tests of the cluster mostly wait for servers: many at
 # once.
@@ -89,7 +91,7 @@ bench-smoke: bench-works bench-instructions bench-pictures-test ## does the benc
 
 bench-works: setup build
 	@echo "bench-smoke: every table, hardly any load"
-	$(CARGO) bench $(CARGOFLAGS) --profile dev --bench compare -- --smoke
+	$(CARGO) bench $(CARGOFLAGS) --profile load --bench compare -- --smoke
 
 bench-instructions: setup build ## instructions a request against their bounds (UPDATE=--update: take new bounds)
 	@echo "bench-smoke: instructions a request"
@@ -103,7 +105,7 @@ profile: setup build ## the functions a request spends its instructions in (ARM=
 	@scripts/instructions --profile "$(or $(ARM),MTGET, modified)"
 
 demo: setup build ## show the commands and a ten-second benchmark on a private server
-	@$(CARGO) bench $(CARGOFLAGS) --profile dev --bench compare --no-run
+	@$(CARGO) bench $(CARGOFLAGS) --profile load --bench compare --no-run
 	@scripts/demo
 
 demo-cluster: setup build ## a conversation with a cluster of three nodes while its slot moves
