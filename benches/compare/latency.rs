@@ -28,7 +28,7 @@ pub(crate) fn rate_below_saturation(slowest: f64) -> f64 {
 /// One run at a fixed rate.
 pub(crate) struct LatencyRun {
     pub(crate) histogram: Histogram<u64>,
-    /// Requests answered a second, from when the first was due to the last reply.
+    /// How often a second all was answered, from when the first was due to the last reply.
     pub(crate) achieved: f64,
 }
 
@@ -46,17 +46,19 @@ pub(crate) struct Quantiles {
 /// All runs of an arm.
 #[derive(Default)]
 pub(crate) struct Latencies {
-    /// Requests a second.
+    /// How often a second.
     pub(crate) asked: f64,
+    /// Requests each time.
+    pub(crate) together: usize,
     pub(crate) runs: Vec<Quantiles>,
     pub(crate) all: Option<Histogram<u64>>,
 }
 
 impl Latencies {
-    pub(crate) fn add(&mut self, asked: f64, run: LatencyRun) -> Result<()> {
+    pub(crate) fn add(&mut self, asked: f64, together: usize, run: LatencyRun) -> Result<()> {
         let LatencyRun { histogram, achieved } = run;
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
-        self.asked = asked;
+        (self.asked, self.together) = (asked, together);
         self.runs.push(Quantiles {
             achieved,
             requests: histogram.len(),

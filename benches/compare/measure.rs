@@ -21,6 +21,13 @@ struct Measured<'a> {
     latencies: Latencies,
 }
 
+impl Measured<'_> {
+    /// Whether requests can be sent at any rate for any time.
+    fn rate_is_free(&self) -> bool {
+        matches!(self.arm.traffic, Traffic::Random { .. })
+    }
+}
+
 pub(crate) fn point(
     rig: &mut Rig,
     load: &Load,
@@ -48,14 +55,15 @@ pub(crate) fn point(
 
     // A first run of each arm, not counted: it warms up, lets hash tables finish growing and tells how fast it is.
     let mut slowest = f64::INFINITY;
-    let latency = options.latency && section.latency == Latency::Measured;
+    let latency = options.latency && section.latency != Latency::Left;
     for measured in &mut arms {
         let arm = measured.arm;
-        if matches!(arm.traffic, Traffic::Random { .. }) {
+        if measured.rate_is_free() {
             set_up(rig, arm, point)?;
             measured.rate = load.run(rig.side(arm.side), arm, warm_up(options, point))?.rate;
             if latency {
-                slowest = slowest.min(Load::capacity(rig.side(arm.side), arm)?);
+                slowest =
+                    slowest.min(Load::capacity(rig.side(arm.side), arm, section.latency.together(arm))?);
             }
         }
     }
@@ -76,11 +84,13 @@ pub(crate) fn point(
             measured.samples.push(sample);
             check::index(rig, arm, point)?;
         }
-        for measured in arms.iter_mut().filter(|_| latency) {
+        for measured in arms.iter_mut().filter(|measured| latency && measured.rate_is_free()) {
             let arm = measured.arm;
-            let run = open_loop::run(&rig.side(arm.side).socket, arm, asked, options.seconds)
+            set_up(rig, arm, point)?;
+            let together = section.latency.together(arm);
+            let run = open_loop::run(&rig.side(arm.side).socket, arm, together, asked, options.seconds)
                 .map_err(|error| format!("{}, at a fixed rate: {error}", arm.name))?;
-            measured.latencies.add(asked, run)?;
+            measured.latencies.add(asked, together, run)?;
         }
         progress.dot();
     }

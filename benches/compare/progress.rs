@@ -27,7 +27,7 @@ impl Progress {
         let mut estimate = 0.0;
         for section in sections {
             let mut held = None;
-            let turns = 1 + usize::from(options.latency && section.latency == Latency::Measured);
+            let turns = 1 + usize::from(options.latency && section.latency != Latency::Left);
             for point in &section.points {
                 let memtier = if section.name == "memtier" { MEMTIER } else { 0.0 };
                 let run = options.seconds + RUN + memtier;

@@ -31,8 +31,8 @@ struct Connection {
     replied: usize,
 }
 
-/// Sends requests of `arm` at `rate` a second for about `seconds`.
-pub(crate) fn run(socket: &Path, arm: &Arm, rate: f64, seconds: f64) -> Result<LatencyRun> {
+/// Sends so many requests of `arm` together, at `rate` a second for about `seconds`.
+pub(crate) fn run(socket: &Path, arm: &Arm, together: usize, rate: f64, seconds: f64) -> Result<LatencyRun> {
     let mut poll = Poll::new()?;
     let mut connections = Vec::new();
     for number in 0..arm.connections {
@@ -71,7 +71,10 @@ pub(crate) fn run(socket: &Path, arm: &Arm, rate: f64, seconds: f64) -> Result<L
             let number = sent % connections.len();
             let connection = &mut connections[number];
             connection.due.push_back(due);
-            connection.send(request.next(&mut || numbers.next()))?;
+            for _ in 0..together {
+                connection.unsent.extend_from_slice(request.next(&mut || numbers.next()));
+            }
+            connection.flush()?;
             sent += 1;
         }
         // It has a CPU to itself, and sleeping would be late.
@@ -84,7 +87,7 @@ pub(crate) fn run(socket: &Path, arm: &Arm, rate: f64, seconds: f64) -> Result<L
             if event.is_writable() {
                 connection.flush()?;
             }
-            let complete = connection.receive(&mut buffer, request.replies, &mut histogram)?;
+            let complete = connection.receive(&mut buffer, request.replies * together, &mut histogram)?;
             if complete > 0 {
                 answered += complete;
                 last_reply = Instant::now();
@@ -100,11 +103,6 @@ pub(crate) fn run(socket: &Path, arm: &Arm, rate: f64, seconds: f64) -> Result<L
 }
 
 impl Connection {
-    fn send(&mut self, request: &[u8]) -> Result<()> {
-        self.unsent.extend_from_slice(request);
-        self.flush()
-    }
-
     /// Until the socket takes no more: the poll tells of changes only.
     fn flush(&mut self) -> Result<()> {
         while self.gone < self.unsent.len() {

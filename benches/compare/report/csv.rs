@@ -40,7 +40,7 @@ pub(crate) fn runs(results: &Results) -> String {
 /// Every run at a fixed rate.
 pub(crate) fn latency(results: &Results) -> String {
     let mut text =
-        "section,point,arm,server,storage,connections,asked_per_second,achieved_per_second,run,requests,\
+        "section,point,arm,server,storage,connections,requests_together,asked_per_second,achieved_per_second,run,requests,\
         p50_us,p99_us,p999_us,max_us\n"
             .to_owned();
     for row in &results.rows {
@@ -48,9 +48,10 @@ pub(crate) fn latency(results: &Results) -> String {
         for (run, measured) in (1..).zip(&row.latencies.runs) {
             let _ = writeln!(
                 text,
-                "{},{},{:.0},{:.1},{run},{},{:.1},{:.1},{:.1},{:.1}",
+                "{},{},{},{:.0},{:.1},{run},{},{:.1},{:.1},{:.1},{:.1}",
                 texts(&[row.section, &row.label, &arm.name, arm.side.server(), arm.side.storage()]),
                 arm.connections,
+                row.latencies.together,
                 row.latencies.asked,
                 measured.achieved,
                 measured.requests,

@@ -103,6 +103,7 @@ Latencies are those of an open loop: each request is sent at its time whether or
 one, on as many connections as the table has, and its latency counts from the time it was due, so that a stall shows in
 all requests that had to wait for it. All arms of a point get the same rate: 40 % of what the slowest of them answers with
 one request in flight on each connection, rounded down to 1, 2 or 5 with zeros. An arm that answers less than 98 % of it
-is marked. Quantiles are medians of the runs, the maximum is that of all runs. Not in the sections pipeline and batch,
-where a request is not alone, nor in foreign, cluster and memtier.
+is marked. Quantiles are medians of the runs, the maximum is that of all runs. In the section pipeline all requests of a
+pipeline are sent in one write, asked/s counts pipelines, and the last reply counts. Arms that can meet each key once only
+have no latencies; those of memtier_benchmark are its own.
 ";

@@ -31,12 +31,22 @@ pub(crate) enum Writers {
     Scripts,
 }
 
-/// Whether a section's arms are also sent one at a time, at a fixed rate.
+/// What of a section's arms is also sent at a fixed rate. Not those that can meet each key once only.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Latency {
-    Measured,
-    /// Where what the section shows is how requests are put together, or where each key can be met once only.
+    /// A request each time.
+    Request,
+    /// As many as the arm has in flight on a connection, in one write; the last reply counts.
+    Pipeline,
+    /// Nothing: the load generator has its own.
     Left,
+}
+
+impl Latency {
+    /// The requests of an arm that are sent together.
+    pub(crate) fn together(self, arm: &Arm) -> usize {
+        if self == Self::Pipeline { arm.pipeline } else { 1 }
+    }
 }
 
 /// Points that make up one table.
@@ -68,63 +78,63 @@ pub(crate) fn sections(options: &Options, scripts: &Scripts, offers: &Offers) ->
             name: "base",
             title: "64-byte values, pipeline 16, index of 20,000 keys",
             baseline: "GET or SET",
-            latency: Latency::Measured,
+            latency: Latency::Request,
             points: vec![sweeps::base(options, scripts)],
         },
         Section {
             name: "value",
             title: "By size of the value (pipeline 16, index of 20,000 keys)",
             baseline: "GET or SET",
-            latency: Latency::Measured,
+            latency: Latency::Request,
             points: sweeps::values(options, scripts),
         },
         Section {
             name: "hits",
             title: "By the share of reads that find their key not modified (pipeline 16, index of 20,000 keys)",
             baseline: "GET",
-            latency: Latency::Measured,
+            latency: Latency::Request,
             points: sweeps::hits(options, scripts),
         },
         Section {
             name: "pipeline",
             title: "By requests in flight on a connection (64-byte values, index of 20,000 keys)",
             baseline: "GET or SET",
-            latency: Latency::Left,
+            latency: Latency::Pipeline,
             points: sweeps::pipelines(options, scripts),
         },
         Section {
             name: "index",
             title: "By size of the index (64-byte values, pipeline 16)",
             baseline: "GET or SET",
-            latency: Latency::Measured,
+            latency: Latency::Request,
             points: sweeps::indexes(options, scripts),
         },
         Section {
             name: "connections",
             title: "By connections (64-byte values, pipeline 16, index of 20,000 keys)",
             baseline: "GET or SET",
-            latency: Latency::Measured,
+            latency: Latency::Request,
             points: sweeps::connections(options, scripts),
         },
         Section {
             name: "batch",
             title: "Replies with the mtime, and batches of 100 keys: CPU and throughput a key (64-byte values, index of 20,000 keys)",
             baseline: "MTGET",
-            latency: Latency::Left,
+            latency: Latency::Request,
             points: vec![Point::new("64 B", base(), arm_list::batch(20_000))],
         },
         Section {
             name: "foreign",
             title: "Other commands, with and without the module (64-byte values, pipeline 16)",
             baseline: "no module",
-            latency: Latency::Left,
+            latency: Latency::Request,
             points: foreign_points(options),
         },
         Section {
             name: "cluster",
             title: "A cluster node with all slots, and thousands of small indexes (64-byte values, pipeline 16, 20,000 keys)",
             baseline: "alone",
-            latency: Latency::Left,
+            latency: Latency::Request,
             points: vec![cluster_point(options)],
         },
         Section {
