@@ -250,6 +250,13 @@ impl Cluster {
         owners(&nodes).into_iter().filter(|(_, owner)| *owner == port).map(|(range, _)| range.count()).sum()
     }
 
+    /// Whether the node has all slots from one to another, as it sees it.
+    pub(crate) fn has_all(&self, number: usize, first: usize, last: usize) -> bool {
+        let (port, nodes) = (self.nodes[number].port(), self.client(number).run("CLUSTER NODES").into_text());
+        let found = owners(&nodes);
+        found.iter().any(|(range, owner)| *owner == port && range.contains(&first) && range.contains(&last))
+    }
+
     /// A slot that the node has.
     pub(crate) fn slot_of_node(&self, number: usize) -> usize {
         let (port, nodes) = (self.nodes[number].port(), self.client(number).run("CLUSTER NODES").into_text());
