@@ -46,10 +46,12 @@ def requests(arm, turn):
     return [arm.request(number, turn) for number in range(0, KEYS, arm.keys_a_request)]
 
 
-def fill(server, module):
-    """Every key, tracked where there is a module."""
+def fill(server, module, storage):
+    """Every key, tracked where there is a module, and read until that is as cheap as it gets."""
     words = [("MTSET", key(n), VALUE, MTIME) if module else ("SET", key(n), VALUE) for n in range(KEYS)]
     server.pipelined(words, 16)
+    if module and storage == "hash":
+        settle(server)
 
 
 def settle(server):
@@ -132,9 +134,7 @@ def count_all(binary, module):
     for loaded, storage, arms in plan(binary, module):
         say(f"starting a server, {storage + ' storage' if loaded else 'no module'}")
         with Server(binary, loaded, storage) as server:
-            fill(server, loaded)
-            if loaded and storage == "hash":
-                settle(server)
+            fill(server, loaded, storage)
             for arm in arms:
                 say(arm.name)
                 counts[arm.name] = measure(server, arm)[1]
@@ -190,9 +190,7 @@ def profile(binary, module, wanted):
                 continue
             say(f"{arm.name} on {binary}")
             with Server(binary, loaded, storage) as server:
-                fill(server, loaded)
-                if loaded and storage == "hash":
-                    settle(server)
+                fill(server, loaded, storage)
                 dump, count = measure(server, arm)
                 print(f"{arm.name}: {count:.0f} instructions")
                 # To what was on the stack at the last dump, main and below, callgrind counts everything as its own.

@@ -5,6 +5,7 @@ use crate::support::server::{Server, free_port};
 use crate::support::storage::is_keymeta;
 use crate::support::wait::{self, DEADLINE};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -244,24 +245,25 @@ impl Cluster {
         }
     }
 
+    /// The slots that the node has, as it sees it, in order.
+    fn ranges_of(&self, number: usize) -> Vec<RangeInclusive<usize>> {
+        let (port, nodes) = (self.nodes[number].port(), self.client(number).run("CLUSTER NODES").into_text());
+        owners(&nodes).into_iter().filter(|(_, owner)| *owner == port).map(|(range, _)| range).collect()
+    }
+
     /// How many slots the node has, as it sees it.
     pub(crate) fn count_slots(&self, number: usize) -> usize {
-        let (port, nodes) = (self.nodes[number].port(), self.client(number).run("CLUSTER NODES").into_text());
-        owners(&nodes).into_iter().filter(|(_, owner)| *owner == port).map(|(range, _)| range.count()).sum()
+        self.ranges_of(number).into_iter().map(Iterator::count).sum()
     }
 
     /// Whether the node has all slots from one to another, as it sees it.
     pub(crate) fn has_all(&self, number: usize, first: usize, last: usize) -> bool {
-        let (port, nodes) = (self.nodes[number].port(), self.client(number).run("CLUSTER NODES").into_text());
-        let found = owners(&nodes);
-        found.iter().any(|(range, owner)| *owner == port && range.contains(&first) && range.contains(&last))
+        self.ranges_of(number).iter().any(|range| range.contains(&first) && range.contains(&last))
     }
 
     /// A slot that the node has.
     pub(crate) fn slot_of_node(&self, number: usize) -> usize {
-        let (port, nodes) = (self.nodes[number].port(), self.client(number).run("CLUSTER NODES").into_text());
-        let range = owners(&nodes).into_iter().find_map(|(range, owner)| (owner == port).then_some(range));
-        *range.expect("a node with slots").start()
+        *self.ranges_of(number).first().expect("a node with slots").start()
     }
 
     /// Puts a slot into the state in which MIGRATE moves its keys one by one.
@@ -354,7 +356,7 @@ fn bus_port(node: &Server) -> u16 {
 }
 
 /// Who has which slots, from CLUSTER NODES: ranges and ports.
-fn owners(nodes: &str) -> Vec<(std::ops::RangeInclusive<usize>, u16)> {
+fn owners(nodes: &str) -> Vec<(RangeInclusive<usize>, u16)> {
     let mut all = Vec::new();
     for line in nodes.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
