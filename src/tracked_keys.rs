@@ -160,7 +160,7 @@ fn read_on(ctx: &Context, reading: &mut Reading, drops_leftovers: bool) -> bool 
             foreign_writes::drop_entry_if_gone(ctx, key.as_str());
         }
         if !more {
-            let next = home.next().filter(|_| !ctx.is_db_empty());
+            let next = home.next().filter(|_| !ctx.is_surely_empty());
             if next.is_none() {
                 reading.database = reading.database.saturating_add(1);
             }

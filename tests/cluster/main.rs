@@ -13,6 +13,7 @@
 )]
 
 mod atomic_migration;
+mod bus;
 mod clients;
 mod cluster_manager;
 mod commands;

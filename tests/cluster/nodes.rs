@@ -348,10 +348,12 @@ fn differences(left: &Server, right: &Server) -> String {
     lines.join("\n")
 }
 
-fn bus_port(node: &Server) -> u16 {
-    // "id 127.0.0.1:port@bus ..."
+/// The port at which a node listens to other nodes.
+pub(crate) fn bus_port(node: &Server) -> u16 {
+    // "id 127.0.0.1:port@bus myself,..."
     let nodes = node.client().run("CLUSTER NODES").into_text();
-    let (_, rest) = nodes.split_once('@').expect("an address with a bus port");
+    let own = nodes.lines().find(|line| line.contains("myself")).expect("the node itself");
+    let (_, rest) = own.split_once('@').expect("an address with a bus port");
     rest.split([' ', ',']).next().expect("a number").parse().expect("a port")
 }
 

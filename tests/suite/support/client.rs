@@ -276,7 +276,6 @@ impl Client {
     }
 
     /// Counts a reply that takes longer as a lost connection.
-    #[allow(dead_code, reason = "for the tests of the cluster")]
     pub(crate) fn give_up_after(&mut self, patience: Duration) {
         self.connection.set_read_timeout(Some(patience)).expect("a socket with a timeout");
     }

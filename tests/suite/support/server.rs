@@ -299,12 +299,47 @@ impl Server {
     }
 }
 
+impl Server {
+    fn is_frozen(&self) -> bool {
+        // "pid (name) T ..."
+        let status = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    }
+
+    /// The stack of a server that runs and does not answer, from the report that it writes when it is aborted. `None` for
+    /// one that a test has frozen.
+    fn where_it_hangs(&mut self) -> Option<String> {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let mut client = Client::connect(&self.socket(), Protocol::Resp2).ok()?;
+        client.give_up_after(PATIENCE);
+        if client.try_call(&super::client::words("PING")).is_ok() || self.is_frozen() {
+            return None;
+        }
+        let log_until_now = self.log();
+        let _ = Command::new("kill").args(["-ABRT", &self.child.id().to_string()]).status();
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let log = fs::read(log_path(self.directory.path())).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let report = log.lines().skip_while(|line| !line.contains("STACK TRACE"));
+        let stack: Vec<&str> = report.take_while(|line| !line.contains("INFO OUTPUT")).collect();
+        Some(format!("{}\n--- its log ---\n{log_until_now}", stack.join("\n")))
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        end_child(&mut self.child);
         if std::thread::panicking() {
-            eprintln!("--- log of the server in {} ---\n{}", self.directory.path().display(), self.log());
+            let place = self.directory.path().display().to_string();
+            match self.where_it_hangs() {
+                Some(stack) => eprintln!("--- the server in {place} hangs ---\n{stack}"),
+                None => eprintln!("--- log of the server in {place} ---\n{}", self.log()),
+            }
+            end_child(&mut self.child);
         } else {
+            end_child(&mut self.child);
             let log = self.log();
             assert!(
                 !log.contains("differed from the one in the index"),
@@ -333,7 +368,7 @@ fn log_path(directory: &Path) -> PathBuf {
 }
 
 fn read_log(directory: &Path) -> String {
-    const SHOWN_LINES: usize = 150;
+    const SHOWN_LINES: usize = 60;
     let text = fs::read(log_path(directory)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
