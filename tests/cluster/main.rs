@@ -21,6 +21,7 @@ mod databases;
 mod everything;
 mod failover;
 mod foreign_writes;
+mod forgotten_slots;
 mod half_moved;
 mod keepers;
 mod keymeta;

@@ -1,5 +1,6 @@
 //! Clusters for the tests, and what a client of a cluster does: go where a key is.
 
+use crate::forgotten_slots::ForgottenSlots;
 use crate::support::client::{Args, Client, Reply, args, call, words};
 use crate::support::server::{Server, free_port};
 use crate::support::storage::is_keymeta;
@@ -63,6 +64,7 @@ enum OpenSlots {
 /// Several nodes that know each other.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Server>,
+    pub(crate) forgotten: ForgottenSlots,
 }
 
 impl Cluster {
@@ -78,7 +80,7 @@ impl Cluster {
 
     pub(crate) fn new(masters: usize, replicas: usize, directives: &[&str]) -> Self {
         let nodes: Vec<Server> = (0..masters + replicas).map(|_| node(directives)).collect();
-        let cluster = Self { nodes };
+        let cluster = Self { nodes, forgotten: ForgottenSlots::default() };
         let share = SLOTS.div_ceil(masters);
         for number in 0..masters {
             let mut client = cluster.client(number);
@@ -126,9 +128,14 @@ impl Cluster {
     }
 
     fn wait_while(&self, mut reason: impl FnMut() -> Option<String>) {
-        let end = Instant::now() + DEADLINE;
+        // After that it does not get fine by itself.
+        const LONG: Duration = Duration::from_secs(15);
+        let begin = Instant::now();
         while let Some(reason) = reason() {
-            assert!(Instant::now() < end, "the cluster does not get fine: {reason}");
+            assert!(begin.elapsed() < DEADLINE, "the cluster does not get fine: {reason}");
+            if begin.elapsed() > LONG {
+                self.mend_forgotten_slots();
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -245,8 +252,14 @@ impl Cluster {
         }
     }
 
+    /// The slots that anybody has, as the node sees it, in order.
+    pub(crate) fn owned_slots(&self, number: usize) -> Vec<RangeInclusive<usize>> {
+        let nodes = self.client(number).run("CLUSTER NODES").into_text();
+        owners(&nodes).into_iter().map(|(range, _)| range).collect()
+    }
+
     /// The slots that the node has, as it sees it, in order.
-    fn ranges_of(&self, number: usize) -> Vec<RangeInclusive<usize>> {
+    pub(crate) fn ranges_of(&self, number: usize) -> Vec<RangeInclusive<usize>> {
         let (port, nodes) = (self.nodes[number].port(), self.client(number).run("CLUSTER NODES").into_text());
         owners(&nodes).into_iter().filter(|(_, owner)| *owner == port).map(|(range, _)| range).collect()
     }
