@@ -19,6 +19,11 @@ use std::time::Instant;
 pub(crate) struct ForgottenSlots(Arc<Mutex<BTreeMap<usize, Instant>>>);
 
 impl ForgottenSlots {
+    /// Whether the slot was ever forgotten.
+    pub(crate) fn is_one(&self, slot: usize) -> bool {
+        self.0.lock().expect("nobody panics").contains_key(&slot)
+    }
+
     /// Whether what was in the slot at that time may be lost.
     pub(crate) fn since(&self, slot: usize, time: Instant) -> bool {
         self.0.lock().expect("nobody panics").get(&slot).is_some_and(|mended| *mended > time)
@@ -32,13 +37,17 @@ impl Cluster {
         if slots.is_empty() {
             return;
         }
-        let keeps_slots = self.nodes[0].has("slots that are not forgotten in a failover", (7, 4), (7, 2));
-        assert!(!keeps_slots, "nobody has these slots: {slots:?}");
+        assert!(!self.keeps_its_slots(), "nobody has these slots: {slots:?}");
         for (slot, master) in slots {
             eprintln!("THE SERVER HAS FORGOTTEN slot {slot} with its keys (redis/redis#12564)");
             self.forgotten.0.lock().expect("nobody panics").insert(slot, Instant::now());
             assert_eq!(call!(self.client(master), "CLUSTER", "ADDSLOTS", slot), ok());
         }
+    }
+
+    /// Whether the servers are free of the fault; says loudly if not.
+    pub(crate) fn keeps_its_slots(&self) -> bool {
+        self.nodes[0].has("slots that are not forgotten in a failover", (7, 4), (7, 2))
     }
 
     /// The slots that no master has, as it sees itself, each with a master that knows of no owner.

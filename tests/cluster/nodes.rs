@@ -129,7 +129,7 @@ impl Cluster {
 
     fn wait_while(&self, mut reason: impl FnMut() -> Option<String>) {
         // After that it does not get fine by itself.
-        const LONG: Duration = Duration::from_secs(15);
+        const LONG: Duration = Duration::from_secs(5);
         let begin = Instant::now();
         while let Some(reason) = reason() {
             assert!(begin.elapsed() < DEADLINE, "the cluster does not get fine: {reason}");
