@@ -101,6 +101,15 @@ class Drawing(unittest.TestCase):
         self.assertFalse((self.directory / "pictures/index.svg").exists())
         self.assertIn("runs.csv has no section index", (self.directory / "index.html").read_text(encoding="utf-8"))
 
+    def test_a_run_of_sections_without_pictures_is_no_error(self):
+        path = self.directory / "runs.csv"
+        for section in ("base", "hits", "index", "value"):
+            path.write_text(path.read_text(encoding="utf-8").replace(f"\n{section},", "\ncluster,"), encoding="utf-8")
+            self.without(section)
+        said = self.draw()
+        self.assertNotIn("as .png", said)
+        self.assertTrue((self.directory / "index.html").exists())
+
     def test_no_data_at_all_is_an_error(self):
         (self.directory / "runs.csv").unlink()
         with self.assertRaisesRegex(SystemExit, "no runs.csv"):
