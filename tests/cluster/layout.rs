@@ -95,7 +95,7 @@ fn a_name_of_the_index_with_a_brace_is_refused_in_cluster_mode() {
     if has_no_index("the names of the indexes") {
         return;
     }
-    let builder = Server::builder().tcp().with(&["cluster-enabled yes", "mtime.index-key times{x}"]);
+    let builder = Server::builder().node().with(&["mtime.index-key times{x}"]);
     let Err(log) = builder.try_start() else { panic!("the server started") };
     assert!(log.contains("mtime.index-key must not contain '{' in cluster mode"), "{log}");
     // Nowhere else.

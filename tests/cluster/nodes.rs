@@ -2,7 +2,7 @@
 
 use crate::forgotten_slots::ForgottenSlots;
 use crate::support::client::{Args, Client, Reply, args, call, words};
-use crate::support::server::{Server, free_port};
+use crate::support::server::Server;
 use crate::support::storage::is_keymeta;
 use crate::support::wait::{self, DEADLINE};
 use std::collections::BTreeSet;
@@ -30,14 +30,10 @@ pub(crate) fn single_with(directives: &[&str]) -> Server {
 
 /// A node without slots.
 pub(crate) fn node(directives: &[&str]) -> Server {
-    // Next to the port the server would take one that may be out of range.
-    let bus = free_port();
     Server::builder()
-        .tcp()
+        .node()
         .with(&[
-            "cluster-enabled yes",
             "cluster-config-file nodes.conf",
-            &format!("cluster-port {bus}"),
             "cluster-replica-validity-factor 0",
             "cluster-migration-barrier 10",
             "repl-ping-replica-period 1",

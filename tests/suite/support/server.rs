@@ -19,6 +19,7 @@ pub(crate) struct Builder {
     directives: Vec<String>,
     module: Option<String>,
     port: Option<u16>,
+    bus_port: Option<u16>,
 }
 
 impl Builder {
@@ -45,6 +46,14 @@ impl Builder {
         self
     }
 
+    /// As a node of a cluster: also listen on another free port, for the other nodes.
+    #[allow(dead_code, reason = "for the tests of the cluster")]
+    pub(crate) fn node(mut self) -> Self {
+        // Next to the port the server would take one that may be out of range.
+        self.bus_port = Some(free_port());
+        self.tcp()
+    }
+
     /// Starts the server; panics with its log if it does not come up.
     pub(crate) fn start(self) -> Server {
         self.try_start().unwrap_or_else(|log| panic!("the server did not start; its log:\n{log}"))
@@ -63,6 +72,7 @@ impl Builder {
                 Ok(child) => return Ok(Server { builder: self, directory, child }),
                 Err(log) if self.port.is_some() && log.contains("Address already in use") => {
                     self.port = Some(free_port());
+                    self.bus_port = self.bus_port.map(|_| free_port());
                 }
                 Err(log) => return Err(log),
             }
@@ -122,6 +132,9 @@ impl Builder {
             // A replica that has to wait for the default of five seconds makes every test slow.
             "repl-diskless-sync-delay 0".to_owned(),
         ];
+        if let Some(port) = self.bus_port {
+            lines.extend(["cluster-enabled yes".to_owned(), format!("cluster-port {port}")]);
+        }
         lines.extend(self.directives.iter().cloned());
         if let Some(arguments) = &self.module {
             if storage::is_keymeta() && !self.directives.iter().any(|line| line.starts_with("mtime.storage"))
@@ -158,7 +171,7 @@ impl Server {
     }
 
     pub(crate) fn builder() -> Builder {
-        Builder { directives: Vec::new(), module: Some(String::new()), port: None }
+        Builder { directives: Vec::new(), module: Some(String::new()), port: None, bus_port: None }
     }
 
     /// A replica of `master` (which needs a port), linked and in sync.
