@@ -233,22 +233,20 @@ impl Context {
 
     // A cluster
 
-    /// Whether a slot is being filled, in this very call, by an atomic slot migration: then all writes come with its
-    /// stream, as on a replica.
-    pub(crate) fn is_importing(&self, slot: Slot) -> bool {
-        // Valkey calls back with the client that executes, and that client is told apart.
-        if self.flags() & raw::REDISMODULE_CTX_FLAGS_REPLICATED != 0 {
+    /// Whether the writes of a slot come with a stream, in this very call: on a replica, and while an atomic slot migration
+    /// fills the slot.
+    pub(crate) fn is_slot_fed(&self, slot: Slot) -> bool {
+        // Valkey calls back with the client that executes, and that client is told apart. As for replicas, also those that
+        // clients might write to: they are sent elsewhere in a cluster. The server must not be asked the rest there: it
+        // looks for the master, and that may never end, see `is_surely_empty`.
+        const FED: u32 = raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_SLAVE;
+        if self.flags() & FED != 0 {
             return true;
         }
         // Redis calls back with another client, but tells whose a slot is: ours only after the migration.
         let Ok(slot) = c_int::try_from(slot.number()) else { return false };
         if !offered!(RedisModule_ClusterCanAccessKeysInSlot) {
             return false;
-        }
-        // On a replica the server looks for the master, and that may never end: see `is_surely_empty`. There all comes with
-        // the stream anyway.
-        if self.is_following() {
-            return true;
         }
         // SAFETY: takes any number.
         unsafe { api!(RedisModule_ClusterCanAccessKeysInSlot)(slot) == 0 }

@@ -1,6 +1,6 @@
 //! Foreign writes in a cluster drop entries in the slot of their key, and touch no other.
 
-use crate::nodes::{all, check_filing, entry, index_of, single, single_with};
+use crate::nodes::{Cluster, all, check_filing, entry, index_of, single, single_with};
 use crate::support::client::{Args, Client, Reply, args, array, bulk, call, int, nil, ok};
 use crate::support::storage::has_no_index;
 use crate::support::wait;
@@ -200,4 +200,22 @@ fn untracked_keys_are_told_apart_in_a_cluster_too() {
     wait::until("the names to be known again", || {
         (client.info("mtime", "mtime_tracked_keys_known") == "1").then_some(())
     });
+}
+
+#[test]
+fn a_replica_that_could_be_written_to_drops_what_its_master_drops() {
+    let cluster = Cluster::new(1, 1, &["replica-read-only no"]);
+    let (mut master, mut replica) = (cluster.client(0), cluster.client(1));
+    assert_eq!(replica.run("READONLY"), ok());
+    let keys = some_keys(50);
+    track(&mut master, &keys);
+    for key in &keys[..25] {
+        assert_eq!(call!(master, "SET", key, "w"), ok());
+    }
+    cluster.wait_for_replicas();
+    assert_eq!(tracked(&mut replica, &keys), keys[25..]);
+    for key in &keys[25..] {
+        assert_eq!(call!(replica, "MTGET", key, 4), bulk("v"));
+    }
+    cluster.check_replicas();
 }
