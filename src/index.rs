@@ -9,7 +9,7 @@
 //! where it becomes a hash table. So the index is made a hash table from its first entry on, whoever creates it.
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 
 use crate::errors::Refusal;
 use crate::mtime::Mtime;
@@ -247,19 +247,26 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Which indexes are known to exist and to be hash tables: by database, or in a cluster by slot, of database 0. Mostly
-/// wrong only towards "unknown", which costs a needless conversion: whatever could replace an index by another hash makes
-/// it unknown. If one vanishes without an event (Redis 7.0 when a node loses a slot with keys in it), it is found out as
-/// soon as its slot has keys again.
-static KNOWN_TABLES: [AtomicBool; slots::COUNT] = [const { AtomicBool::new(false) }; slots::COUNT];
+/// Which indexes are known to exist and to be hash tables: by database, or in a cluster by slot, with a bit for each of its
+/// databases. Mostly wrong only towards "unknown", which costs a needless conversion: whatever could replace an index by
+/// another hash makes it unknown. If one vanishes without an event (Redis 7.0 when a node loses a slot with keys in it), it
+/// is found out as soon as its slot has keys again.
+static KNOWN_TABLES: [AtomicU16; slots::COUNT] = [const { AtomicU16::new(0) }; slots::COUNT];
 
-fn known_table(home: Home, database: c_int) -> Option<&'static AtomicBool> {
-    KNOWN_TABLES.get(usize::from(home.number(database)?))
+/// Where that is noted of an index, and its bit. `None` for what is rare: beyond 16 databases of a cluster, and in the last
+/// of very many.
+fn known_table(home: Home, database: c_int) -> Option<(&'static AtomicU16, u16)> {
+    let database = u32::try_from(database).ok()?;
+    let (number, bit) = match home.slot() {
+        None => (usize::try_from(database).ok()?, 0),
+        Some(slot) => (slot.number(), database),
+    };
+    Some((KNOWN_TABLES.get(number)?, 1_u16.checked_shl(bit)?))
 }
 
 /// Whether an index is known to exist, as a hash table.
 pub(crate) fn is_known_table(home: Home, database: c_int) -> bool {
-    known_table(home, database).is_some_and(|known| known.load(Relaxed))
+    known_table(home, database).is_some_and(|(known, bit)| known.load(Relaxed) & bit != 0)
 }
 
 /// Whether a reader may count on an index. Before there are jobs, on Redis 7.0, indexes vanish with their slots and nobody
@@ -269,8 +276,9 @@ pub(crate) fn is_sure_to_exist(home: Home, database: c_int) -> bool {
 }
 
 fn set_known_table(home: Home, database: c_int, is_known: bool) {
-    if let Some(known) = known_table(home, database) {
-        known.store(is_known, Relaxed);
+    if let Some((known, bit)) = known_table(home, database) {
+        let others = known.load(Relaxed) & !bit;
+        known.store(if is_known { others | bit } else { others }, Relaxed);
     }
 }
 
@@ -283,7 +291,7 @@ pub(crate) fn forget_tables(ctx: &Context) {
 
 fn forget_known_tables() {
     for known in &KNOWN_TABLES {
-        known.store(false, Relaxed);
+        known.store(0, Relaxed);
     }
 }
 
@@ -306,8 +314,7 @@ fn ensure_table_named(ctx: &Context, home: Home, name: Str<'_>, replaced: bool) 
 /// A key has come to a slot, whose index may have vanished without an event while the slot was elsewhere.
 pub(crate) fn forget_table_if_gone(ctx: &Context, home: Home) {
     if ctx.open(home.name(ctx), Lookup::Peek).is_none_or(|index| index.key_type() == KeyType::Missing) {
-        // Only database 0 of a cluster is known about.
-        set_known_table(home, 0, false);
+        set_known_table(home, ctx.selected_db(), false);
     }
 }
 
@@ -363,4 +370,28 @@ fn make_table(ctx: &Context, home: Home, index: &mut Key<'_>) {
         index.hash_delete(field.as_str());
     }
     set_known_table(home, index.database(), true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_known_in_its_own_database_only() {
+        let slot = |number| Home::of_slot(Slot::from_number(number).unwrap());
+        set_known_table(slot(7), 2, true);
+        set_known_table(slot(7), 15, true);
+        set_known_table(slot(8), 0, true);
+        for database in 0..16 {
+            assert_eq!(is_known_table(slot(7), database), [2, 15].contains(&database), "{database}");
+            assert_eq!(is_known_table(slot(8), database), database == 0, "{database}");
+        }
+        set_known_table(slot(7), 2, false);
+        assert!(!is_known_table(slot(7), 2) && is_known_table(slot(7), 15));
+        // Never known, rather than wrong.
+        for database in [-1, 16, 48] {
+            set_known_table(slot(9), database, true);
+            assert!((-1..100).all(|database| !is_known_table(slot(9), database)), "{database}");
+        }
+    }
 }
