@@ -25,6 +25,7 @@ pub(crate) fn limits(results: &Results) -> Vec<Limit> {
         limits.foreign(label, &HASH);
     }
     limits.foreign("1,000,000 keys", &KEYMETA);
+    limits.reads_in_a_cluster();
     limits.lines
 }
 
@@ -102,6 +103,32 @@ impl Limits<'_> {
                 &format!("{command}, no module"),
                 if command == "SET" { storage.foreign } else { 1.25 },
             );
+        }
+    }
+
+    /// With one request in flight against the same alone. With sixteen the server's own work for a slot is more than a tenth of
+    /// a GET: there against what a GET costs more.
+    fn reads_in_a_cluster(&mut self) {
+        const PLACE: (&str, &str) = ("cluster", "20,000 keys");
+        const MOST: f64 = 1.10;
+        for verdict in ["modified", "not modified"] {
+            let arm = format!("MTGET, {verdict}");
+            let single = format!("{arm}, alone in flight");
+            let what = format!("{arm}, one in flight: cluster against alone");
+            self.cpu(&what, PLACE, &format!("{single}, cluster"), &single, MOST);
+            let (Some((row, alone)), Some((get, get_alone))) =
+                (self.rows(PLACE, &format!("{arm}, cluster"), &arm), self.rows(PLACE, "GET, cluster", "GET"))
+            else {
+                continue;
+            };
+            let measured = row.cpu.median / alone.cpu.median / (get.cpu.median / get_alone.cpu.median);
+            self.lines.push(Limit {
+                what: format!("{arm}, pipeline 16: cluster against alone, as a multiple of the same of GET"),
+                limit: format!("CPU <= {MOST:.2}x"),
+                measured,
+                best: row.cpu.min / alone.cpu.min / (get.cpu.min / get_alone.cpu.min),
+                met: measured <= MOST,
+            });
         }
     }
 
