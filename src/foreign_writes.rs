@@ -146,7 +146,7 @@ fn drop_entry(ctx: &Context, home: Home, key: Str<'_>) {
 
 /// Whether the HDEL comes with the stream: on a replica, while loading, and in a slot that is being filled.
 fn is_fed(ctx: &Context, home: Home) -> bool {
-    ctx.is_following() || home.slot().is_some_and(|slot| ctx.is_slot_fed(slot))
+    home.slot().map_or_else(|| ctx.is_following(), |slot| ctx.is_slot_fed(slot))
 }
 
 /// Drops the entry of a key that was written, if there is one, unless that comes with the stream.

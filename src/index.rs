@@ -57,12 +57,16 @@ impl Home {
     /// A number of the index in a database, below [`slots::COUNT`]: that of the slot or of the database. `None` for what is
     /// rare: in other databases of a cluster than the first (Valkey 9), and in the last of very many.
     pub(crate) fn number(self, database: c_int) -> Option<u16> {
-        let number = match self.0 {
-            None => usize::try_from(database).ok()?,
-            Some(slot) if database == 0 => slot.number(),
-            Some(_) => return None,
-        };
+        let (number, 0) = self.place(database)? else { return None };
         u16::try_from(number).ok().filter(|_| number < slots::COUNT)
+    }
+
+    /// Where it is among all: the number of its database, or in a cluster that of its slot and then that of its database.
+    fn place(self, database: c_int) -> Option<(usize, u32)> {
+        Some(match self.0 {
+            None => (usize::try_from(database).ok()?, 0),
+            Some(slot) => (slot.number(), u32::try_from(database).ok()?),
+        })
     }
 
     /// The name of the index.
@@ -256,11 +260,7 @@ static KNOWN_TABLES: [AtomicU16; slots::COUNT] = [const { AtomicU16::new(0) }; s
 /// Where that is noted of an index, and its bit. `None` for what is rare: beyond 16 databases of a cluster, and in the last
 /// of very many.
 fn known_table(home: Home, database: c_int) -> Option<(&'static AtomicU16, u16)> {
-    let database = u32::try_from(database).ok()?;
-    let (number, bit) = match home.slot() {
-        None => (usize::try_from(database).ok()?, 0),
-        Some(slot) => (slot.number(), database),
-    };
+    let (number, bit) = home.place(database)?;
     Some((KNOWN_TABLES.get(number)?, 1_u16.checked_shl(bit)?))
 }
 

@@ -233,13 +233,13 @@ impl Context {
 
     // A cluster
 
-    /// Whether the writes of a slot come with a stream, in this very call: on a replica, and while an atomic slot migration
-    /// fills the slot.
+    /// Whether the writes of a slot come from elsewhere, in this very call: on a replica, while loading, and while an atomic
+    /// slot migration fills the slot.
     pub(crate) fn is_slot_fed(&self, slot: Slot) -> bool {
         // Valkey calls back with the client that executes, and that client is told apart. As for replicas, also those that
         // clients might write to: they are sent elsewhere in a cluster. The server must not be asked the rest there: it
         // looks for the master, and that may never end, see `is_surely_empty`.
-        const FED: u32 = raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_SLAVE;
+        const FED: u32 = LOADING | raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_SLAVE;
         if self.flags() & FED != 0 {
             return true;
         }
@@ -365,9 +365,10 @@ impl Context {
     }
 }
 
+const LOADING: u32 = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
+
 /// See [`Context::is_following`]. The context may be null: what is asked for is the server's state.
 pub(super) fn is_following(ctx: *mut raw::RedisModuleCtx) -> bool {
-    const LOADING: u32 = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
     const READ_ONLY_REPLICA: u32 = raw::REDISMODULE_CTX_FLAGS_SLAVE | raw::REDISMODULE_CTX_FLAGS_READONLY;
     // SAFETY: the context is the one of this call, or null.
     let flags = unsafe { api!(RedisModule_GetContextFlags)(ctx) }.cast_unsigned();
