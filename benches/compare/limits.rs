@@ -122,23 +122,22 @@ impl Limits<'_> {
                 continue;
             };
             let measured = row.cpu.median / alone.cpu.median / (get.cpu.median / get_alone.cpu.median);
-            self.lines.push(Limit {
-                what: format!("{arm}, pipeline 16: cluster against alone, as a multiple of the same of GET"),
-                limit: format!("CPU <= {MOST:.2}x"),
-                measured,
-                best: row.cpu.min / alone.cpu.min / (get.cpu.min / get_alone.cpu.min),
-                met: measured <= MOST,
-            });
+            let best = row.cpu.min / alone.cpu.min / (get.cpu.min / get_alone.cpu.min);
+            let what = format!("{arm}, pipeline 16: cluster against alone, as a multiple of the same of GET");
+            self.at_most(&what, measured, best, MOST);
         }
     }
 
     fn cpu(&mut self, what: &str, place: (&str, &str), arm: &str, reference: &str, most: f64) {
         if let Some((row, reference)) = self.rows(place, arm, reference) {
-            let measured = row.cpu.median / reference.cpu.median;
-            let best = row.cpu.min / reference.cpu.min;
-            let limit = format!("CPU <= {most:.2}x");
-            self.lines.push(Limit { what: what.to_owned(), limit, measured, best, met: measured <= most });
+            let (measured, best) = (row.cpu.median / reference.cpu.median, row.cpu.min / reference.cpu.min);
+            self.at_most(what, measured, best, most);
         }
+    }
+
+    fn at_most(&mut self, what: &str, measured: f64, best: f64, most: f64) {
+        let limit = format!("CPU <= {most:.2}x");
+        self.lines.push(Limit { what: what.to_owned(), limit, measured, best, met: measured <= most });
     }
 
     fn rate(&mut self, what: &str, place: (&str, &str), arm: &str, reference: &str, least: f64) {
@@ -166,14 +165,8 @@ impl Limits<'_> {
             }
             let medians = Summary::of(rows.iter().map(|row| row.cpu.median));
             let bests = Summary::of(rows.iter().map(|row| row.cpu.min));
-            let most = 1.15;
-            self.lines.push(Limit {
-                what: format!("{arm}: dearest index size against cheapest"),
-                limit: format!("CPU <= {most:.2}x"),
-                measured: medians.max / medians.min,
-                best: bests.max / bests.min,
-                met: medians.max / medians.min <= most,
-            });
+            let what = format!("{arm}: dearest index size against cheapest");
+            self.at_most(&what, medians.max / medians.min, bests.max / bests.min, 1.15);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the nodes of a cluster say to each other, and what a node may believe of the others for a moment.
 
-use crate::nodes::{Cluster, bus_port, tag_of};
+use crate::nodes::{Cluster, tag_of};
 use crate::support::client::{Reply, bulk, call, nil, ok};
 use crate::support::server::Server;
 use crate::support::wait::DEADLINE;
@@ -18,7 +18,7 @@ struct Sender {
 impl Sender {
     fn is(cluster: &Cluster, number: usize) -> Self {
         let node = &cluster.nodes[number];
-        Self { id: cluster.id(number), port: node.port(), bus_port: bus_port(node) }
+        Self { id: cluster.id(number), port: node.port(), bus_port: node.bus_port() }
     }
 }
 
@@ -70,7 +70,7 @@ impl Message {
 
     /// Says it to a node, which believes it before it answers anybody else.
     fn say_to(&self, node: &Server) {
-        let mut bus = TcpStream::connect(("127.0.0.1", bus_port(node))).expect("the bus");
+        let mut bus = TcpStream::connect(("127.0.0.1", node.bus_port())).expect("the bus");
         bus.set_read_timeout(Some(DEADLINE)).expect("a socket with a timeout");
         bus.write_all(&self.0).expect("a message that goes out");
         // Its PONG.

@@ -7,10 +7,9 @@
 //! module, on a busy machine in two of 42 partitions right after a reshard. An operator gives the slot to somebody, and its
 //! keys are lost.
 
-use crate::nodes::{Cluster, SLOTS};
+use crate::nodes::{Cluster, SLOTS, owner_among};
 use crate::support::client::{call, ok};
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -52,16 +51,16 @@ impl Cluster {
 
     /// The slots that no master has, as it sees itself, each with a master that knows of no owner.
     fn forgotten_slots(&self) -> Vec<(usize, usize)> {
-        let masters = self.masters();
-        let has = |ranges: &[RangeInclusive<usize>], slot| ranges.iter().any(|range| range.contains(&slot));
-        let own: Vec<_> = masters.iter().flat_map(|master| self.ranges_of(*master)).collect();
-        let known: Vec<_> = masters.iter().map(|master| (*master, self.owned_slots(*master))).collect();
-        let forgotten = (0..SLOTS).filter(|slot| !has(&own, *slot));
+        let maps: Vec<_> = self.masters().into_iter().map(|master| (master, self.owners(master))).collect();
+        let mut forgotten = Vec::new();
+        for slot in 0..SLOTS {
+            let said = || maps.iter().map(|(master, owners)| (*master, owner_among(owners, slot)));
+            let is_owned = said().any(|(master, owner)| owner == Some(self.nodes[master].port()));
+            let ignorant = said().find(|(_, owner)| owner.is_none());
+            if let (false, Some((master, _))) = (is_owned, ignorant) {
+                forgotten.push((slot, master));
+            }
+        }
         forgotten
-            .filter_map(|slot| {
-                let (master, _) = known.iter().find(|(_, ranges)| !has(ranges, slot))?;
-                Some((slot, *master))
-            })
-            .collect()
     }
 }

@@ -86,8 +86,8 @@ impl Cluster {
         }
         let mut first = cluster.client(0);
         for node in &cluster.nodes[1..] {
-            let bus = bus_port(node);
-            assert!(!call!(first, "CLUSTER", "MEET", "127.0.0.1", node.port(), bus).is_error());
+            let meet = call!(first, "CLUSTER", "MEET", "127.0.0.1", node.port(), node.bus_port());
+            assert!(!meet.is_error());
         }
         cluster.wait_until_all_know_all();
         for number in 0..replicas {
@@ -187,9 +187,7 @@ impl Cluster {
 
     /// As [`Self::owner`]; `None` while nobody has the slot.
     pub(crate) fn try_owner(&self, asked: usize, slot: usize) -> Option<usize> {
-        let nodes = self.client(asked).run("CLUSTER NODES").into_text();
-        let port =
-            owners(&nodes).into_iter().find_map(|(range, port)| range.contains(&slot).then_some(port))?;
+        let port = owner_among(&self.owners(asked), slot)?;
         self.nodes.iter().position(|node| node.port() == port)
     }
 
@@ -248,16 +246,15 @@ impl Cluster {
         }
     }
 
-    /// The slots that anybody has, as the node sees it, in order.
-    pub(crate) fn owned_slots(&self, number: usize) -> Vec<RangeInclusive<usize>> {
-        let nodes = self.client(number).run("CLUSTER NODES").into_text();
-        owners(&nodes).into_iter().map(|(range, _)| range).collect()
+    /// Who has which slots, as the node sees it: ranges and ports.
+    pub(crate) fn owners(&self, number: usize) -> Vec<(RangeInclusive<usize>, u16)> {
+        owners(&self.client(number).run("CLUSTER NODES").into_text())
     }
 
     /// The slots that the node has, as it sees it, in order.
     pub(crate) fn ranges_of(&self, number: usize) -> Vec<RangeInclusive<usize>> {
-        let (port, nodes) = (self.nodes[number].port(), self.client(number).run("CLUSTER NODES").into_text());
-        owners(&nodes).into_iter().filter(|(_, owner)| *owner == port).map(|(range, _)| range).collect()
+        let port = self.nodes[number].port();
+        self.owners(number).into_iter().filter(|(_, owner)| *owner == port).map(|(range, _)| range).collect()
     }
 
     /// How many slots the node has, as it sees it.
@@ -357,13 +354,9 @@ fn differences(left: &Server, right: &Server) -> String {
     lines.join("\n")
 }
 
-/// The port at which a node listens to other nodes.
-pub(crate) fn bus_port(node: &Server) -> u16 {
-    // "id 127.0.0.1:port@bus myself,..."
-    let nodes = node.client().run("CLUSTER NODES").into_text();
-    let own = nodes.lines().find(|line| line.contains("myself")).expect("the node itself");
-    let (_, rest) = own.split_once('@').expect("an address with a bus port");
-    rest.split([' ', ',']).next().expect("a number").parse().expect("a port")
+/// The port of the node that has the slot.
+pub(crate) fn owner_among(owners: &[(RangeInclusive<usize>, u16)], slot: usize) -> Option<u16> {
+    owners.iter().find_map(|(range, port)| range.contains(&slot).then_some(*port))
 }
 
 /// Who has which slots, from CLUSTER NODES: ranges and ports.

@@ -8,7 +8,7 @@ use super::wait::{self, DEADLINE};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -224,8 +224,11 @@ impl Server {
 
     #[allow(dead_code, reason = "for the tests of the cluster")]
     fn signal(&self, name: &str) {
-        let done = Command::new("kill").args([name, &self.child.id().to_string()]).status();
-        assert!(done.expect("kill runs").success(), "kill {name}");
+        assert!(self.send_signal(name).expect("kill runs").success(), "kill {name}");
+    }
+
+    fn send_signal(&self, name: &str) -> std::io::Result<ExitStatus> {
+        Command::new("kill").args([name, &self.child.id().to_string()]).status()
     }
 
     /// As [`Server::restart`], with the configuration file as the server itself rewrote it.
@@ -265,6 +268,12 @@ impl Server {
 
     pub(crate) fn port(&self) -> u16 {
         self.builder.port.expect("a server started with tcp()")
+    }
+
+    /// Where it listens to the other nodes of its cluster.
+    #[allow(dead_code, reason = "for the tests of the cluster")]
+    pub(crate) fn bus_port(&self) -> u16 {
+        self.builder.bus_port.expect("a server started with node()")
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -310,17 +319,16 @@ impl Server {
         }
         version >= needed
     }
-}
 
-impl Server {
-    fn is_frozen(&self) -> bool {
-        // "pid (name) T ..."
-        let status = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    /// What a failed test shows of it: its log, and where it hangs if it does.
+    fn report(&mut self) -> String {
+        let (place, log) = (self.directory.path().display().to_string(), self.log());
+        let stack = self.where_it_hangs().map(|stack| format!("--- it hangs ---\n{stack}\n"));
+        format!("--- log of the server in {place} ---\n{log}\n{}", stack.unwrap_or_default())
     }
 
-    /// The stack of a server that runs and does not answer, from the report that it writes when it is aborted. `None` for
-    /// one that a test has frozen.
+    /// The stack of a server that runs and does not answer, from what it writes when it is aborted. `None` for one that a
+    /// test has frozen.
     fn where_it_hangs(&mut self) -> Option<String> {
         const PATIENCE: Duration = Duration::from_secs(2);
         let mut client = Client::connect(&self.socket(), Protocol::Resp2).ok()?;
@@ -328,31 +336,30 @@ impl Server {
         if client.try_call(&super::client::words("PING")).is_ok() || self.is_frozen() {
             return None;
         }
-        let log_until_now = self.log();
-        let _ = Command::new("kill").args(["-ABRT", &self.child.id().to_string()]).status();
+        let _ = self.send_signal("-ABRT");
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
         }
-        let log = fs::read(log_path(self.directory.path())).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let report = log.lines().skip_while(|line| !line.contains("STACK TRACE"));
-        let stack: Vec<&str> = report.take_while(|line| !line.contains("INFO OUTPUT")).collect();
-        Some(format!("{}\n--- its log ---\n{log_until_now}", stack.join("\n")))
+        let log = whole_log(self.directory.path());
+        let stack = log.lines().skip_while(|line| !line.contains("STACK TRACE"));
+        Some(stack.take_while(|line| !line.contains("INFO OUTPUT")).collect::<Vec<_>>().join("\n"))
+    }
+
+    fn is_frozen(&self) -> bool {
+        // "pid (name) T ..."
+        let status = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let place = self.directory.path().display().to_string();
-            match self.where_it_hangs() {
-                Some(stack) => eprintln!("--- the server in {place} hangs ---\n{stack}"),
-                None => eprintln!("--- log of the server in {place} ---\n{}", self.log()),
-            }
-            end_child(&mut self.child);
+        let report = std::thread::panicking().then(|| self.report());
+        end_child(&mut self.child);
+        if let Some(report) = report {
+            eprintln!("{report}");
         } else {
-            end_child(&mut self.child);
             let log = self.log();
             assert!(
                 !log.contains("differed from the one in the index"),
@@ -380,10 +387,14 @@ fn log_path(directory: &Path) -> PathBuf {
     directory.join("log")
 }
 
+fn whole_log(directory: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(log_path(directory)).unwrap_or_default()).into_owned()
+}
+
+/// The end of the log.
 fn read_log(directory: &Path) -> String {
     const SHOWN_LINES: usize = 60;
-    let text = fs::read(log_path(directory)).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    let text = whole_log(directory);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
 }
