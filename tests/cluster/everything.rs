@@ -56,10 +56,14 @@ fn everything_at_once() {
                 let first = 25 * dice.index(20);
                 let (from, last) = (cluster.owner(one, first), first + 24);
                 let to = another(&masters, from, &mut dice);
-                if cluster.has_all(from, first, last) && can_give(&cluster, from) {
-                    moves_atomically = cluster.migrate_atomically(from, to, first, last);
+                if !cluster.has_all(from, first, last) || !can_give(&cluster, from) {
+                    "no atomic migration"
+                } else if cluster.migrate_atomically(from, to, first, last) {
+                    "atomic migration"
+                } else {
+                    moves_atomically = false;
+                    "no atomic migration"
                 }
-                "atomic migration"
             }
             3 if is_settled => {
                 *pair = Some(Instant::now());
