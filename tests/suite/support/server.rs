@@ -403,10 +403,13 @@ fn read_log(directory: &Path) -> String {
 /// down for a moment.
 pub(crate) fn free_port() -> u16 {
     const PORTS: std::ops::Range<u32> = 10_000..30_000;
+    // Other test runs begin elsewhere: those that were started together have process numbers next to each other, and need
+    // hundreds of ports each. About the golden ratio of the range, which keeps the multiples of small numbers apart.
+    const APART: u32 = 12_361;
     static NEXT: AtomicU32 = AtomicU32::new(0);
     for _ in PORTS {
-        // Other test runs begin elsewhere.
-        let number = std::process::id().wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let number =
+            std::process::id().wrapping_mul(APART).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = u16::try_from(PORTS.start + number % (PORTS.end - PORTS.start)).expect("a port");
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
